@@ -4,6 +4,7 @@ import { AnynodeError } from '../../protocol/errors.js';
 import type {
   AttachReply,
   AttachRequest,
+  AuditOutboxes,
   Backplane,
   Commit,
   CommitReply,
@@ -25,6 +26,7 @@ import type {
 } from '../backplane.js';
 import { ANY_PRINCIPAL, justBefore } from '../backplane.js';
 import { decodedEntries, decodedRecord } from './decoded-observation.js';
+import { decodedOutboxes } from './decoded-outboxes.js';
 import { EncodedMessages } from './encoded-messages.js';
 import { encodedSdkStores } from './encoded-sdk-stores.js';
 import type { PageOrder } from './log-order.js';
@@ -57,6 +59,7 @@ class JoinedEncodedBackplane implements JoinedBackplane {
   private latest = 0;
   readonly sdkStores: SdkStoreAccess | undefined;
   readonly ends: Streams['ends'];
+  readonly audit: AuditOutboxes | undefined;
 
   constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
     this.payloads = new Payloads(codec, options);
@@ -71,8 +74,9 @@ class JoinedEncodedBackplane implements JoinedBackplane {
       },
     });
     this.readable = new ReadableSessions(this.inner, this.payloads);
-    const { sdkStores, ends } = this.inner;
+    const { sdkStores, ends, audit } = this.inner;
     this.ends = ends;
+    this.audit = audit && decodedOutboxes(audit, this.payloads);
     this.sdkStores = sdkStores && encodedSdkStores(sdkStores, this.payloads);
   }
 

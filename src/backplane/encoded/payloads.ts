@@ -15,7 +15,8 @@ export interface PayloadContext {
    * - a message of either direction;
    * - the params of the client's `initialize`;
    * - the application's state (`session(id).state`);
-   * - the context of a message that goes to another node: authorization and headers.
+   * - the context of a message that goes to another node: authorization and headers;
+   * - the state of its chain in the audit trail.
    *
    * The SDK's stores have:
    *
@@ -28,6 +29,7 @@ export interface PayloadContext {
    */
   kind:
     | ('message' | 'initialize' | 'state' | 'context' | 'identity' | 'level' | 'subscription')
+    | 'audit'
     | ('replay' | 'task-result' | 'task-status' | 'task-message' | 'task-session' | 'server-event');
   /** The id of the task, for kinds that begin with `task-`. */
   taskId?: string;
@@ -70,7 +72,7 @@ export class Payloads {
   /** How many texts this node has encoded together with their origin. */
   private count = 0;
 
-  /** `nodeId` is missing for observers, which encode nothing. */
+  /** `nodeId` is missing for observers, which encode no text together with its origin. */
   constructor(
     private readonly codec: PayloadCodec,
     private readonly options: Pick<JoinOptions, 'clock' | 'logger'> & { nodeId?: string },

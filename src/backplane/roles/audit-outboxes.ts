@@ -117,13 +117,18 @@ export interface OutboxEntry {
   sessionId: string;
   /** The entry of the session's log. With `ended` and `gap`: only `logId` and `at` have a meaning. */
   entry: LogEntry;
-  /** Set with the note `session.created`: whose session it is. */
-  created?: { principal: string; seal?: string };
+  /**
+   * Set with the note `session.created`: whose session it is. With a codec, `principal` is left out if its seal does not prove
+   * that a node has stored it.
+   */
+  created?: { principal?: string; seal?: string };
   /**
    * The params of the client's `initialize`, as JSON, as the record of the session stores them. Set with the first entry after
    * which the record has them. With a codec, a joined backplane returns them decoded. `''` if they cannot be decoded.
    */
   initialize?: string;
+  /** With a codec: the message as it is stored, if it cannot be decoded. */
+  stored?: string;
   /** The session ended: by a DELETE of its client, by the operator, or because it was not used for long enough. */
   ended?: 'deleted' | 'removed' | 'expired';
   /** This many entries of the session are missing here, because the outbox was full. `from` is the time of the first. */

@@ -337,17 +337,21 @@ export function describeAudit(openStore: OpenStore): void {
         0,
       );
       const oldest = entries[0]?.entry.at;
-      expect(await archiver.audit.waiting()).toEqual({ bytes, entries: 2, oldest });
+      const waiting = await archiver.audit.waiting();
+      expect(waiting).toMatchObject({ entries: 2, oldest });
+      // A store that encodes knows the size of a text only roughly.
+      expect(Math.abs(waiting.bytes - bytes)).toBeLessThan(10);
       await archiver.acknowledge(outbox, entries[1]?.id ?? '');
       expect(await archiver.audit.waiting()).toEqual({ bytes: 0, entries: 0 });
     });
 
     describe('that is full', () => {
       const BIG = 'x'.repeat(3_000);
-      const SESSION = { maxSessionBytes: 4_000 };
+      /** A bound with room for one big message and some small ones. */
+      const oneBig = () => ({ maxSessionBytes: rig.sizeOf(BIG) + 2_000 });
 
       it('refuses requests and messages of the session, and stores what goes on', async () => {
-        const node = await joined(SESSION);
+        const node = await joined(oneBig());
         const id = await node.create();
         const other = await node.create();
         await node.run(id, open('p', ['1']));
@@ -365,7 +369,7 @@ export function describeAudit(openStore: OpenStore): void {
 
       it('refuses sessions if the bound in all is reached', async () => {
         // In a Redis Cluster each slot has an outbox, so the second session has to be in the slot of the first.
-        const node = await joined({ maxTotalBytes: 4_000 });
+        const node = await joined({ maxTotalBytes: rig.sizeOf(BIG) + 2_000 });
         const session = newSession();
         await node.backplane.create(session);
         await node.say(session.id, STANDALONE, BIG);
@@ -380,7 +384,7 @@ export function describeAudit(openStore: OpenStore): void {
       });
 
       it('answers a repeat as before, though it has become full since', async () => {
-        const node = await joined(SESSION);
+        const node = await joined(oneBig());
         const id = await node.create();
         const operations = [open('p', ['1']), append('p', BIG), append('p', BIG)];
         expect(await node.run(id, ...operations)).toMatchObject([
@@ -393,7 +397,7 @@ export function describeAudit(openStore: OpenStore): void {
       });
 
       it('accepts requests again once the archiver has acknowledged', async () => {
-        const node = await joined(SESSION);
+        const node = await joined(oneBig());
         const id = await node.create();
         await node.say(id, STANDALONE, BIG);
         await node.say(id, STANDALONE, BIG);
@@ -405,7 +409,7 @@ export function describeAudit(openStore: OpenStore): void {
       });
 
       it('says with `drop` where entries are missing, before the next entry of the session', async () => {
-        const node = await joined({ ...SESSION, whenFull: 'drop' });
+        const node = await joined({ ...oneBig(), whenFull: 'drop' });
         const id = await node.create();
         await node.say(id, STANDALONE, BIG);
         const left = await node.say(id, STANDALONE, BIG);
@@ -424,7 +428,7 @@ export function describeAudit(openStore: OpenStore): void {
       });
 
       it('says with `drop` where entries are missing, though the session says nothing more', async () => {
-        const node = await joined({ ...SESSION, whenFull: 'drop' });
+        const node = await joined({ ...oneBig(), whenFull: 'drop' });
         const id = await node.create();
         await node.say(id, STANDALONE, BIG);
         for (const text of [BIG, BIG]) await node.say(id, STANDALONE, text);
