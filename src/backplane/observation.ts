@@ -2,7 +2,14 @@
  * How an observer reads a backplane. An observer is not a node: it is the command line, or a program that calls `observe()`.
  * Only Redis can be observed.
  */
-import type { Holder, LogEntry, LogId, SessionRecord, SessionRecords } from './backplane.js';
+import type {
+  AuditOutboxes,
+  Holder,
+  LogEntry,
+  LogId,
+  SessionRecord,
+  SessionRecords,
+} from './backplane.js';
 
 /**
  * An observer holds no lease and subscribes to nothing, and only `remove` writes. Every call may reject with
@@ -33,6 +40,8 @@ export interface Observation extends SessionRecords {
   historyBefore(id: string, before: LogId, count: number): Promise<LogEntry[]>;
   /** Asks each server of Redis how it is. */
   servers(): Promise<RedisInfo[]>;
+  /** The outboxes of the audit trail. */
+  readonly audit: AuditOutboxes;
   /** Closes the connections. */
   close(): void;
 }

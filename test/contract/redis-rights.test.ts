@@ -13,7 +13,7 @@ import { describeBackplane } from './suite/describe-backplane.js';
 import { newSession, TestNode } from './suite/rig.js';
 
 const own = useFileRedis();
-/** The rights that each node needs come first, and then those that the stores of the SDK need. */
+/** The rights that each node needs come first, then those for the audit trail, and then those for the stores of the SDK. */
 let grants: string[][] = [];
 beforeAll(async () => {
   const text = await readFile(
@@ -23,7 +23,7 @@ beforeAll(async () => {
   grants = [...text.matchAll(/^ACL SETUSER mcp ([^]*?)\n```$/gm)].map(([, words = '']) =>
     words.split(/[\s\\]+/),
   );
-  expect(grants).toHaveLength(2);
+  expect(grants).toHaveLength(3);
 });
 /** Creates a user with the rights of the first blocks of commands. */
 async function userWith(blocks: number): Promise<{ url: string; prefix: string }> {
@@ -42,8 +42,10 @@ async function open(blocks: number) {
   };
 }
 
-describeBackplane('Redis, with the rights that a node needs', () => open(1));
-describeSdkStores('Redis, with the rights for the stores of the SDK', () => open(2));
+describeBackplane('Redis, with the rights that a node needs, and those for the audit trail', () =>
+  open(2),
+);
+describeSdkStores('Redis, with the rights for the stores of the SDK', () => open(3));
 
 describe('a user with the rights for the stores of the SDK', () => {
   async function start(blocks: number) {
@@ -64,7 +66,7 @@ describe('a user with the rights for the stores of the SDK', () => {
   const queued = () => ({ type: 'notification' as const, message, timestamp: Date.now() });
 
   it('can use tasks, their queues and replayed events', async () => {
-    const { own, sessionId } = await start(2);
+    const { own, sessionId } = await start(3);
     const { taskId } = await own.taskStore.createTask({ ttl: 60_000 }, 1, call, sessionId);
     for (let time = 0; time < 2; time += 1) {
       await own.taskMessageQueue.enqueue(taskId, queued(), sessionId, 10);

@@ -39,6 +39,7 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
     tables: (ids) => inner.tables(ids),
     lifetime: (id) => inner.lifetime(id),
     servers: () => inner.servers(),
+    audit: inner.audit,
     close: () => inner.close(),
   };
 }

@@ -1,5 +1,5 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
-import { AnynodeError, FailedStep } from '../../protocol/errors.js';
+import { AnynodeError, auditFull } from '../../protocol/errors.js';
 import type {
   ApplicationState,
   AttachReply,
@@ -19,17 +19,19 @@ import type {
   TouchReply,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
-import { createArguments, pushArguments, touchArguments } from './commands/script-arguments.js';
-import { parseMessage, formatMessage } from './commands/message-format.js';
+import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
+import { attachArguments, createArguments, pushArguments } from './commands/script-arguments.js';
+import { formatMessage } from './commands/message-format.js';
+import { RedisOutboxes } from './audit/redis-outboxes.js';
+import { SessionOutboxes } from './audit/session-outboxes.js';
+import { handleMessage } from './connection/handle-message.js';
 import { leaseInfoOf } from './lease-info.js';
 import type { Command } from './connection/redis-connection.js';
 import { keyPrefixOf } from './connection/own-client.js';
 import { CommandConnection } from './connection/redis-connection.js';
 import { readEnds } from './stream-ends.js';
-import { formatHolder, parseOpenStreams } from './streams-hash.js';
+import { parseOpenStreams } from './streams-hash.js';
 import { TurnsPerServer } from './connection/fair-turns.js';
-import { isMalformed, isScriptFault } from './malformed-session.js';
 import { Lease } from './connection/lease.js';
 import { PROBE, renewLease } from './connection/renew-lease.js';
 import { RedisKeys } from './redis-keys.js';
@@ -42,11 +44,11 @@ import {
   createdPositions,
   history,
   page,
-  touchReply,
   verifiedRecord,
 } from './commands/parse-replies.js';
 import type { Argument } from './commands/script.js';
 import { commitScript } from './commands/scripts.js';
+import { touchSessions } from './commands/touch-sessions.js';
 import { SessionIndex } from './session-index.js';
 import { SessionStates } from './session-states.js';
 import { SessionSteps } from './session-steps.js';
@@ -71,11 +73,10 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
 }
 
 const GONE = { status: 'gone' } as const;
-/** The longest message of another node. See `INLINE_BYTES` in scripts/includes/wake-ups.lua for what makes it long. */
-const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class JoinedRedisBackplane implements JoinedBackplane {
   readonly sdkStores: ReturnType<typeof redisSdkStores>;
+  readonly audit: RedisOutboxes;
   readonly address: string;
   /** Only in a cluster. With a single server, a wake-up is lost only together with the subscriber's connection. */
   readonly ends?: NonNullable<Streams['ends']>;
@@ -84,6 +85,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
   private readonly lease: Lease;
   private readonly redisKeys: RedisKeys;
   private readonly index: SessionIndex;
+  private readonly outboxes: SessionOutboxes;
   private readonly principals: Principals;
   private readonly sessionReader: SessionReader;
   private readonly turns = new TurnsPerServer((key) => this.connection.serverOf(key));
@@ -103,17 +105,25 @@ class JoinedRedisBackplane implements JoinedBackplane {
     const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
-      onReady: () => this.lease.reconnected(),
-      onNodeLost: () => options.onLost(),
+      onReady: () => {
+        this.outboxes.forget();
+        this.lease.reconnected();
+      },
+      onNodeLost: () => {
+        this.outboxes.forget();
+        options.onLost();
+      },
     });
     const { connection } = this;
     const redisKeys = new RedisKeys(prefix, connection.database);
     this.redisKeys = redisKeys;
     this.steps = new SessionSteps(connection, redisKeys, options);
     this.index = new SessionIndex(connection, redisKeys);
+    this.audit = new RedisOutboxes(connection, redisKeys, options);
+    this.outboxes = new SessionOutboxes(connection, redisKeys, options);
     this.principals = new Principals(prefix, (id) => redisKeys.record(id), options);
     this.states = new SessionStates(connection, redisKeys, options);
-    this.sessionReader = new SessionReader(this.connection, redisKeys, prefix);
+    this.sessionReader = new SessionReader(connection, redisKeys, prefix, this.outboxes);
     const about = leaseInfoOf(clock);
     this.whenLeft.catch(() => undefined); // avoids an unhandled rejection if no call waits
     let turn = Math.floor(Math.random() * 1000);
@@ -170,11 +180,15 @@ class JoinedRedisBackplane implements JoinedBackplane {
 
   async create(session: NewSession): Promise<Position[] | false> {
     const keys = this.redisKeys.ofSession(session.id);
-    const args = createArguments(session, this.options);
+    const outbox = this.outboxes.ofBeginning(session.id);
+    const args = createArguments(session, this.options, outbox);
     // These steps are one command, so that they share one time limit. To repeat them does no harm.
     const { most } = session;
     const { ids, entered } = await this.connection.run(async (client) => {
-      const created = (await client['anynode:create'](...keys, ...args)) as string[] | '';
+      const created = (await this.outboxes.registered(client, session.id, outbox, () =>
+        client['anynode:create'](...keys, ...args),
+      )) as string[] | '' | 'full';
+      if (created === 'full') throw auditFull();
       if (created === '') return { ids: created };
       const [outcome] = await Promise.all([
         most === undefined ? undefined : this.principals.enter(client, { ...session, most }),
@@ -194,31 +208,32 @@ class JoinedRedisBackplane implements JoinedBackplane {
 
   commit({ sessionId, number, operations, after }: Commit): Promise<CommitReply> {
     const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    const outbox = this.outboxes.ofCommit(sessionId, operations);
     const args: Argument[] = [
       ...this.redisKeys.ofSession(sessionId),
       ...[nodeId, number, retention.maxBytes ?? '', sessionTtlMs, pendingTtlMs],
       ...[retention.maxEvents, retention.maxAgeMs, this.redisKeys.channel(''), sessionId],
-      after ?? '',
+      ...[after ?? '', outbox],
     ];
     for (const operation of operations) pushArguments(args, operation);
     const script = commitScript(operations);
     return this.steps.run<CommitReply>(sessionId, GONE, () =>
       this.connection
-        .run((client) => client[script](args))
+        .run((client) =>
+          this.outboxes.registered(client, sessionId, outbox, () => client[script](args)),
+        )
         .then((reply) => commitReply(sessionId, reply)),
     );
   }
 
   async attach(request: AttachRequest) {
-    const { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder, lookedAt } =
-      request;
-    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    const { sessionId, cursor } = request;
+    // Only a connection with a cursor is logged.
+    const outbox = cursor === undefined ? '' : this.outboxes.ofContinuation(sessionId);
     const args = [
       ...this.redisKeys.ofSession(sessionId),
-      ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
-      ...[unlessHeld ? '1' : '', deadHolder === undefined ? '' : formatHolder(deadHolder)],
-      ...[this.redisKeys.channel(''), sessionId],
-      ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
+      ...attachArguments(request, this.options, this.redisKeys.channel('')),
+      outbox,
     ];
     // Each look at a part of the log is a step of its own.
     return this.steps.run<AttachReply>(sessionId, GONE, async () => {
@@ -226,7 +241,9 @@ class JoinedRedisBackplane implements JoinedBackplane {
         const reply = await this.inTurn(sessionId, async (client, attempts) => {
           // Redis may have carried out an earlier attempt. Then the answer has to say so, and the caller gives the stream up.
           if (attempts === 0 && request.isWanted?.() === false) return undefined;
-          return (await client['anynode:attach'](...args, looked)) as string[];
+          return (await this.outboxes.registered(client, sessionId, outbox, () =>
+            client['anynode:attach'](...args, looked),
+          )) as string[];
         });
         if (reply === undefined) return { status: 'unwanted' };
         if (reply[0] !== 'further') return attachReply(reply);
@@ -247,39 +264,9 @@ class JoinedRedisBackplane implements JoinedBackplane {
     );
   }
 
-  async touch(requests: TouchRequest[]) {
-    // The scripts are sent together, in one round trip. A malformed session must not affect the others.
-    const replies = await this.connection.run((client) =>
-      Promise.all(
-        requests.map((request) =>
-          client['anynode:touch'](
-            ...this.redisKeys.ofSession(request.sessionId),
-            ...touchArguments(request, this.options),
-          ).catch((error: unknown) => {
-            if (isMalformed(error) || isScriptFault(error)) return error;
-            throw error;
-          }),
-        ),
-      ),
-    );
-    return Promise.all(
-      requests.map(({ sessionId, streams, runs = [] }, at) =>
-        this.steps
-          .run<TouchReply>(sessionId, GONE, () => {
-            const reply = replies[at];
-            if (reply instanceof Error) throw reply;
-            return Promise.resolve(touchReply(streams.length, reply));
-          })
-          .catch((error: unknown): TouchReply => {
-            if (!(error instanceof FailedStep)) throw error;
-            // The state of this session is unknown, which must not affect the others.
-            const state = ({ position }: { position: Position }) => ({
-              ...{ last: position.n, held: true, ended: false },
-            });
-            return { status: 'ok', streams: streams.map(state), runs: runs.map(() => true) };
-          }),
-      ),
-    );
+  touch(requests: TouchRequest[]): Promise<TouchReply[]> {
+    const { connection, redisKeys, steps } = this;
+    return touchSessions(requests, this.options, { connection, redisKeys, steps });
   }
 
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
@@ -380,16 +367,6 @@ class JoinedRedisBackplane implements JoinedBackplane {
       this.lease.onProbe(text.slice(PROBE.length));
       return;
     }
-    if (text.length > LONGEST_MESSAGE) return;
-    try {
-      const message = parseMessage(text);
-      if (message !== undefined) this.options.onMessage(message);
-    } catch (error) {
-      // Any client that may publish can send any text. A bad message must affect only the session that it names.
-      const [line = ''] = text.slice(0, 200).split('\n');
-      this.options.logger.warn(
-        `mcp-anynode: a message of a node could not be handled: ${JSON.stringify(line)}: ${String(error)}`,
-      );
-    }
+    handleMessage(text, (message) => this.options.onMessage(message), this.options.logger);
   }
 }

@@ -14,9 +14,16 @@ export class RedisKeys {
     this.sessions = `${prefix}:sessions`;
   }
 
-  /** An id that cannot be a hash tag belongs to no session. All such ids share the keys of one impossible session. */
   record(sessionId: string): string {
-    return `${this.prefix}:{${/^[^{}]+$/.test(sessionId) ? sessionId : ' '}}`;
+    return `${this.prefix}:{${this.tagOf(sessionId)}}`;
+  }
+
+  /**
+   * The hash tag of a session's keys. An id that cannot be a hash tag belongs to no session. All such ids share the keys of
+   * one impossible session.
+   */
+  tagOf(sessionId: string): string {
+    return /^[^{}]+$/.test(sessionId) ? sessionId : ' ';
   }
 
   streams(sessionId: string): string {
@@ -25,6 +32,11 @@ export class RedisKeys {
 
   events(sessionId: string): string {
     return `${this.record(sessionId)}:events`;
+  }
+
+  /** What the keys of a session have around its id: in front of it, behind it in the record's, and in the streams hash's. */
+  get aroundSession(): [string, string, string] {
+    return [`${this.prefix}:{`, '}', '}:streams'];
   }
 
   ofSession(sessionId: string): [string, string, string] {
@@ -48,6 +60,26 @@ export class RedisKeys {
 
   channel(nodeId: string): string {
     return `${this.prefix}:inbox:${this.database === 0 ? '' : `${this.database}:`}${nodeId}`;
+  }
+
+  /** The keys of an outbox of the audit trail: its entries, its chains, its counts and its gaps. */
+  ofOutbox(name: string): [string, string, string, string] {
+    const key = this.outbox(name);
+    return [key, `${key}:chains`, `${key}:counts`, `${key}:gaps`];
+  }
+
+  outbox(name: string): string {
+    return `${this.prefix}:audit:{${name}}`;
+  }
+
+  /** The set of the outboxes of a Redis Cluster that are in use. */
+  get outboxes(): string {
+    return `${this.prefix}:audit:outboxes`;
+  }
+
+  /** The lease of the archiver. */
+  get archiver(): string {
+    return `${this.prefix}:audit:archiver`;
   }
 
   /** The key of the log of broadcasts. */

@@ -2,6 +2,8 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../protocol/timing/clock.js';
 import type { ANY_PRINCIPAL, LogEntry } from '../backplane.js';
 import type { Lease, Lifetime, Observation, RedisInfo } from '../observation.js';
+import { RedisOutboxes } from './audit/redis-outboxes.js';
+import { SessionOutboxes } from './audit/session-outboxes.js';
 import { parseLeaseInfo } from './lease-info.js';
 import { keyPrefixOf } from './connection/own-client.js';
 import { CommandConnection } from './connection/redis-connection.js';
@@ -28,6 +30,7 @@ const GONE = -2;
 
 /** Reads sessions and nodes without being a node, over one connection (in a cluster one per master). */
 export class RedisObservation implements Observation {
+  readonly audit: RedisOutboxes;
   private readonly connection: CommandConnection;
   private readonly redisKeys: RedisKeys;
   private readonly sessionReader: SessionReader;
@@ -41,7 +44,9 @@ export class RedisObservation implements Observation {
       onNodeLost: () => undefined,
     });
     this.redisKeys = new RedisKeys(inner, this.connection.database);
-    this.sessionReader = new SessionReader(this.connection, this.redisKeys, inner);
+    const outboxes = new SessionOutboxes(this.connection, this.redisKeys, { clock });
+    this.sessionReader = new SessionReader(this.connection, this.redisKeys, inner, outboxes);
+    this.audit = new RedisOutboxes(this.connection, this.redisKeys, { clock, logger });
   }
 
   load(sessionId: string) {

@@ -1,5 +1,6 @@
 import type { LogEntry, SessionRecords } from '../backplane.js';
 import { ANY_PRINCIPAL } from '../backplane.js';
+import type { SessionOutboxes } from './audit/session-outboxes.js';
 import type { CommandConnection } from './connection/redis-connection.js';
 import { readLog } from './commands/parse-log.js';
 import type { RedisKeys } from './redis-keys.js';
@@ -12,6 +13,7 @@ export class SessionReader implements SessionRecords {
     private readonly connection: CommandConnection,
     private readonly redisKeys: RedisKeys,
     private readonly prefix: string,
+    private readonly outboxes: SessionOutboxes,
   ) {}
 
   async load(sessionId: string) {
@@ -58,6 +60,8 @@ export class SessionReader implements SessionRecords {
         principal === ANY_PRINCIPAL ? '' : principal,
         this.redisKeys.channel(''),
         sessionId,
+        this.outboxes.ofEnd(sessionId),
+        this.outboxes.isOn ? '1' : '',
       );
       // An earlier try whose reply was lost may have removed the session.
       const removed = done === 0 && attempts > 0 ? principal : undefined;

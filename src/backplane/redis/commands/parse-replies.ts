@@ -250,6 +250,7 @@ function operationResult(reply: string[]): OperationResult {
     case 'stale':
     case 'skipped':
     case 'denied':
+    case 'full':
     case 'done':
       return { status };
     default:

@@ -1,6 +1,7 @@
 /** Turns sessions, operations and touches into arguments of scripts. The files create.lua, commit.lua and touch.lua define the formats. */
 import type {
   AppendOperation,
+  AttachRequest,
   Effect,
   JoinOptions,
   ListKind,
@@ -9,14 +10,17 @@ import type {
   Route,
   TouchRequest,
 } from '../../backplane.js';
+import { RESUMED_EVERY_MS } from '../../backplane.js';
 import { FIRST_REVISION } from '../../revision.js';
+import { formatHolder } from '../streams-hash.js';
 import { initializeFields, sealFields } from './parse-replies.js';
 import type { Argument } from './script.js';
 
-/** Returns the arguments of scripts/create.lua for a new session. */
+/** Returns the arguments of scripts/create.lua for a new session. `outbox` is the setting of its outbox, or `''`. */
 export function createArguments(
   session: NewSession,
   { nodeId, pendingTtlMs, retention }: JoinOptions,
+  outbox: string,
 ): Argument[] {
   const record = [
     ...['rev', FIRST_REVISION, 'pr', session.principal, 'hears', lettersOf(session.hears)],
@@ -27,8 +31,22 @@ export function createArguments(
   ];
   return [
     ...[nodeId, pendingTtlMs, retention.maxAgeMs],
-    ...[session.stream, session.inbound ?? '', record.length, ...record],
+    ...[session.stream, session.inbound ?? '', outbox, session.id, record.length, ...record],
     ...session.outbound.flatMap(({ stream, message, asks }) => [stream, asks ? '1' : '', message]),
+  ];
+}
+
+/** Returns the first arguments of scripts/attach.lua. Two more follow: the outbox, and how far an earlier run has looked. */
+export function attachArguments(
+  { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder, lookedAt }: AttachRequest,
+  { nodeId, sessionTtlMs, pendingTtlMs, retention }: JoinOptions,
+  channels: string,
+): Argument[] {
+  return [
+    ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
+    ...[unlessHeld ? '1' : '', deadHolder === undefined ? '' : formatHolder(deadHolder)],
+    ...[channels, sessionId],
+    ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
   ];
 }
 

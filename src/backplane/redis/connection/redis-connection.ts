@@ -193,6 +193,10 @@ export class CommandConnection {
     return this.client.isCluster ? 0 : ((this.client as unknown as Redis).options.db ?? 0);
   }
 
+  get isCluster(): boolean {
+    return this.single === undefined;
+  }
+
   private servers(): Redis[] {
     return this.single ?? (this.client as unknown as Cluster).nodes('all');
   }

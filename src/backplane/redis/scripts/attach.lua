@@ -5,7 +5,7 @@
 --       8 a holder ("<node>:<token>") whose node is dead, or '', 9 channel prefix, 10 session id,
 --       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 when the node of that holder was found dead (ms) or '',
 --       14 longest time events are kept (ms), 15 least time between two log entries about resumed streams (ms),
---       16 a log id up to which an earlier run has looked, or ''
+--       16 the setting of the outbox (see audit/outbox.lua) or '', 17 a log id up to which an earlier run has looked, or ''
 --
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' } | { 'further', log id }
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|''),
@@ -16,6 +16,7 @@
 -- With 'further' the script has changed nothing, because one step may look at a part of the log only. The node runs it again to
 -- look further.
 
+--- @include "audit/outbox"
 --- @include "clock"
 --- @include "dead-nodes"
 --- @include "lifetimes"
@@ -68,7 +69,7 @@ if not open then
   local of, ends = entryAt(events, id, first, map)
   if of == stream and ends then return { 'ended' } end
 end
-local after, looked, more = scanStream(events, stream, ARGV[16] == '' and id or ARGV[16], 1, open and lastId or nil, first, map)
+local after, looked, more = scanStream(events, stream, ARGV[17] == '' and id or ARGV[17], 1, open and lastId or nil, first, map)
 local found = after[1]
 if not found and more then return { 'further', looked } end
 if not cursor then
@@ -96,6 +97,12 @@ else
   end
   -- The only entry after the cursor may be the end of a cancelled request, which has no message.
   if not open and (not found or not after[#after][2].m) then return { 'ended' } end
+end
+
+local outbox
+if cursor and ARGV[16] ~= '' then
+  outbox = openOutbox(ARGV[16], ARGV[10])
+  if outbox.err then return outbox end
 end
 
 local previous = holder or ''
@@ -132,7 +139,13 @@ if cursor and state[2] ~= me and not superseded and onLog('EXISTS', events) == 1
       redis.call('HDEL', streams, 'first')
       first = nil
     end
-    if not first then redis.call('XADD', events, '*', unpack(fields)) end
+    if not first then
+      local logged = redis.call('XADD', events, '*', unpack(fields))
+      if outbox then
+        outbox.copy(logged, nil, unpack(fields, 3))
+        outbox.close()
+      end
+    end
     redis.call('HSET', streams, 'bytes', whole(noted[2]) + ENTRY_BYTES, 'res', '0:' .. now .. '-0')
   else
     redis.call('HSET', streams, 'res', (skipped + 1) .. ':' .. since)

@@ -3,7 +3,8 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 number of the commit, 3 most bytes of the log or '', 4 session TTL (ms), 5 TTL before `initialized` (ms),
 --       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id,
---       10 a log id after which its entries have to come, or '', then the operations:
+--       10 a log id after which its entries have to come, or '', 11 the setting of the outbox (see audit/outbox.lua) or '', then the
+--       operations:
 --   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|failed f|''> <effect|''> <value> <seal|''> <condition|''> <value> <coalesce|''> <has message 1|''> <message>

@@ -2,12 +2,15 @@
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 TTL (ms), 3 longest time events are kept (ms), 4 stream of `initialize`,
---       5 the request as it came in, or '' if it comes later, 6 #record fields, field, value ..., then per message of the server:
+--       5 the request as it came in, or '' if it comes later, 6 the setting of the outbox (see audit/outbox.lua) or '', 7 session id,
+--       8 #record fields, field, value ..., then per message of the server:
 --       <stream> <asks 1|''> <message>; the last one is the answer and ends its stream.
 --
--- Returns '' if the id is taken, else { log id of the request, log id of each message ... }. A repeat after a lost reply finds
+-- Returns '' if the id is taken, 'full' if the outbox refuses the session, else { log id of the request, log id of each message ... }. A repeat after a lost reply finds
 -- its mark in the field `born` of the record, changes nothing, and returns the same.
 
+--- @include "audit/created-entry"
+--- @include "audit/outbox"
 --- @include "clock"
 --- @include "lifetimes"
 --- @include "log-entry"
@@ -30,13 +33,22 @@ if born then
   return ids
 end
 
-local fields = tonumber(ARGV[6])
+local outbox
+if ARGV[6] ~= '' then
+  outbox = openOutbox(ARGV[6], ARGV[7])
+  if outbox.err then return outbox end
+  if outbox.isFull then return 'full' end
+end
+
+local fields = tonumber(ARGV[8])
 local ms = timeNow()
 -- This write comes first. A full Redis refuses only the first write of a script. If that were a DEL, it would refuse nothing.
-redis.call('HSET', record, 'born', mark, 'at', ms, 'seen', ms, unpack(ARGV, 7, 6 + fields))
+redis.call('HSET', record, 'born', mark, 'at', ms, 'seen', ms, unpack(ARGV, 9, 8 + fields))
 -- An expired session of this id may have left these keys. They must not become part of the new session.
 redis.call('DEL', streams)
 redis.call('DEL', events)
+
+if outbox then endFormer(outbox, ARGV[7]) end
 
 local entries, bytes, count, lastId = {}, 0, 0, nil
 local function log(message, ...)
@@ -44,13 +56,15 @@ local function log(message, ...)
   count = count + 1
   entries[count] = { lastId, message, 'o', bytes, ... }
   bytes = bytes + ENTRY_BYTES + (message and #message or 0)
+  if outbox and message then copyWithMessage(outbox, lastId, message, ...) end
   return lastId
 end
 
 log(nil, 'k', 'session.created', 'by', node)
+if outbox then copyCreated(outbox, lastId, node, fields) end
 local ids, numbers, shown = {}, {}, nil
 if ARGV[5] ~= '' then ids[1] = log(ARGV[5], 's', stream) end
-for at = 7 + fields, #ARGV, 3 do
+for at = 9 + fields, #ARGV, 3 do
   local target, asks, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local n = (numbers[target] or 0) + 1
   numbers[target] = n
@@ -72,6 +86,7 @@ else
   redis.call('SET', events, table.concat(entries))
   redis.call('HSET', streams, 'first', count .. ':' .. lastId)
 end
+if outbox then outbox.close() end
 if shown then redis.call('HSET', streams, 'n:' .. STANDALONE, shown) end
 expireIn(record, tonumber(ARGV[2]))
 expireIn(streams, tonumber(ARGV[2]))

@@ -1,10 +1,15 @@
 -- Ends a session everywhere.
 --
 -- KEYS: 1 record, 2 streams, 3 events
--- ARGV: 1 '1' to remove the session of any principal, else '', 2 principal, 3 channel prefix, 4 session id
+-- ARGV: 1 '1' to remove the session of any principal, else '', 2 principal, 3 channel prefix, 4 session id,
+--       5 the setting of the outbox (see audit/outbox.lua), 6 '1' if the caller has the option `audit`, else ''
+--
+-- If the audit trail has begun for the session, its outbox gets the entry which says that the session has ended. A caller without the
+-- option `audit` cannot know that. While the slot moves, its step leaves the entry to end-expired.lua.
 --
 -- Returns the principal, 0 if there is no such session, or -1 if it is another principal's.
 
+--- @include "audit/outbox"
 --- @include "session-keys"
 --- @include "stored-values"
 --- @include "streams-hash"
@@ -14,6 +19,10 @@ local record, streams, events = sessionKeys()
 local principal = redis.call('HGET', record, 'pr')
 if not principal then return 0 end
 if ARGV[1] == '' and principal ~= ARGV[2] then return -1 end
+
+local outbox = openOutbox(ARGV[5], ARGV[4])
+if outbox.err and ARGV[6] == '1' then return outbox end
+local audited = not outbox.err and not outbox.isNew and outbox.hasSession()
 
 local told = {}
 local function tellOnce(node)
@@ -36,5 +45,9 @@ end
 redis.call('UNLINK', record)
 redis.call('UNLINK', streams)
 onLog('UNLINK', events)
+if audited then
+  outbox.finish(ARGV[1] == '1' and 'removed' or 'deleted')
+  outbox.close()
+end
 wake()
 return principal

@@ -28,6 +28,7 @@
 --   res         "<number>:<time>-0": when a resumed stream was last logged, and how many have not been logged since
 --   t:<node>    the number of the node's last commit in the session
 --   quiet       the commit numbers of the nodes at the last look (see commit/quiet-nodes.lua)
+--   full        "<node>:<number> ...": the last commits that the full outbox has refused in part, newest first
 --   reps        the nodes with a replica, separated by spaces
 
 -- The stream of a GET.

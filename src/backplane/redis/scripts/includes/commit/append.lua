@@ -119,6 +119,10 @@ function operations.append()
   if mark == '1' then parts[length + 1], parts[length + 2] = 'q', step.node length = length + 2 end
   -- The field e comes last, because `log` looks for it there.
   if ended then parts[length + 1], parts[length + 2] = 'e', '1' end
+  if effect == 'initialize' and step.outbox then
+    local _, params = string.match(effectValue, '^(.-)\n(.-)\n(.*)$')
+    step.outbox.initialize = params
+  end
   local id = log(message, unpack(parts))
   if not ended then set('n:' .. stream, n .. ':' .. id) end
   if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end

@@ -40,6 +40,10 @@ local function open(traced)
   local requests, messages = takeList(), takeList()
   local trace = traced and take(1)
   if who ~= step.principal then return { 'denied' } end
+  if step.isFull then
+    step.refused = true
+    return { 'full' }
+  end
   local executor, id = step.node, nil
   if not step.repeated then
     for i = 1, #requests do

@@ -32,6 +32,10 @@ local function logHandshake(message)
   local lastId = ms .. '-' .. (counter + 1)
   setYoungLog(step.events, youngLog(step.events) .. firstEntry(step.logged, message, 'o', step.bytes) ..
     firstEntry(lastId, nil, 'o', step.bytes + ENTRY_BYTES + #message, 'k', 'session.initialized', 'by', step.node))
+  if step.outbox then
+    step.outbox.copy(step.logged, message, 'm', message)
+    step.outbox.copy(lastId, nil, 'k', 'session.initialized', 'by', step.node)
+  end
   set('first', (count + 2) .. ':' .. lastId)
   step.bytes = size
 end
@@ -39,6 +43,10 @@ end
 function operations.receive()
   local who, known, route, argument, message = take(5)
   if who ~= step.principal then return { 'denied' } end
+  if step.isFull then
+    step.refused = true
+    return { 'full' }
+  end
   step.used = true
   local ends = route == 'initialized' and not step.active
   local id = not step.repeated and not ends and log(message, 'by', step.node, 'm', message)

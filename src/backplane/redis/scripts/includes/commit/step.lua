@@ -39,6 +39,11 @@ local step = {
   becameOwner = false,
   -- The caller does not know the current revision, so the reply has the record.
   stale = false,
+  -- The outbox of the audit trail, or nil. Each entry of the log is copied into it.
+  outbox = nil,
+  -- Whether the outbox is full, so that `open` and `receive` are refused, and whether one of them was.
+  isFull = false,
+  refused = false,
   -- The results of the operations so far.
   results = {},
 }
@@ -93,8 +98,8 @@ local function write()
   send('HSET', put)
 end
 
--- Returns the next arguments of the operations, from number 11 on.
-local at = 11
+-- Returns the next arguments of the operations, from number 12 on.
+local at = 12
 local function take(count)
   at = at + count
   return unpack(ARGV, at - count, at - 1)
@@ -129,13 +134,13 @@ local function readSession()
   if #step.revision > 600 or not string.find(step.revision .. '.', '^%d+%.') then malformed() end
 
   local wanted = { 't:' .. step.node, 'bytes', 'first', 'from', 'kept', 'trimmed' }
-  if ARGV[11] == 'open' or ARGV[11] == 'traced' then
+  if ARGV[12] == 'open' or ARGV[12] == 'traced' then
     wanted[7], wanted[8] = 'run', 'reps'
-    if ARGV[18] == '1' then wanted[9] = 'r:' .. ARGV[19] end
-  elseif ARGV[11] == 'receive' then
+    if ARGV[19] == '1' then wanted[9] = 'r:' .. ARGV[20] end
+  elseif ARGV[12] == 'receive' then
     wanted[7] = 'reps'
-  elseif ARGV[11] == 'append' then
-    local stream, ends = ARGV[12], ARGV[13]
+  elseif ARGV[12] == 'append' then
+    local stream, ends = ARGV[13], ARGV[14]
     wanted[7], wanted[8], wanted[9] = 'n:' .. stream, 'h:' .. stream, 'x:' .. stream
     if ends ~= '' then
       wanted[10], wanted[11] = 'p:' .. stream, 'b:' .. stream

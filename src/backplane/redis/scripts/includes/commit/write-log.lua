@@ -50,6 +50,7 @@ local function logYoung(message, ...)
   set('first', (count + 1) .. ':' .. id)
   step.bytes = step.bytes + ENTRY_BYTES + #message
   step.logged = step.logged or id
+  if step.outbox then step.outbox.copy(id, message, ...) end
   return id
 end
 
@@ -69,6 +70,7 @@ local function log(message, ...)
       id = redis.call('XADD', step.events, 'MAXLEN', step.maxEvents, ms .. '-' .. counter, 'o', step.bytes, ...)
     end
   end
+  if step.outbox then step.outbox.copy(id, message, ...) end
   local offset = step.bytes
   step.bytes = step.bytes + ENTRY_BYTES + #message
   step.logged = step.logged or id
