@@ -1,6 +1,7 @@
 /** Decodes what an observer with the codec reads. */
-import type { LogEntry, SessionRecord } from '../backplane.js';
-import type { PageOrder } from './log-order.js';
+import type { SessionRecord } from '../backplane.js';
+import { decodedOutboxes } from './decoded-outboxes.js';
+import { decodedEntries, decodedRecord } from './decoded-sessions.js';
 import { LogTexts } from './log-texts.js';
 import type { Observation } from '../observation.js';
 import type { Payloads } from './payloads.js';
@@ -39,33 +40,9 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
     tables: (ids) => inner.tables(ids),
     lifetime: (id) => inner.lifetime(id),
     servers: () => inner.servers(),
-    audit: inner.audit,
+    audit: decodedOutboxes(inner.audit, payloads),
     close: () => inner.close(),
   };
-}
-
-/**
- * Decodes a record. It is `unreadable` if it cannot be decoded. A log level or a subscription that no node has stored is
- * left out.
- */
-export function decodedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
-  const { initialize, logLevel, subscriptionSeals, seal: _, ...rest } = record;
-  const sessionId = record.id;
-  const where = 'the record of a session';
-  const text = payloads.decode(initialize, { sessionId, kind: 'initialize' }, where);
-  const context = { sessionId, kind: 'subscription' } as const;
-  const decoded = {
-    ...rest,
-    logLevel: logLevel && payloads.decode(logLevel, { sessionId, kind: 'level' }, 'a log level'),
-    subscriptions: record.subscriptions.filter(
-      (uri) =>
-        checkSeal(payloads, subscriptionSeals?.get(uri), uri, context, 'a subscription') ===
-        'valid',
-    ),
-  };
-  return text === undefined
-    ? { ...decoded, initialize: '', unreadable: true }
-    : { ...decoded, initialize: text };
 }
 
 /** Decodes a record and verifies its principal. A record whose principal no node has stored is `unreadable`. */
@@ -75,23 +52,4 @@ function observedRecord(record: SessionRecord, payloads: Payloads): SessionRecor
   const state = checkSeal(payloads, seal, principal, context, 'the record of a session');
   const decoded = decodedRecord(record, payloads);
   return state === 'valid' ? decoded : { ...decoded, initialize: '', unreadable: true };
-}
-
-/**
- * Decodes entries that follow each other in a log. An entry is `unreadable` if it cannot be decoded, or is not where a node
- * has put it.
- */
-export function decodedEntries(
-  entries: LogEntry[],
-  sessionId: string,
-  texts: LogTexts,
-): LogEntry[] {
-  const order: PageOrder = new Map();
-  return entries.map((entry) => {
-    if (entry.message === undefined) return entry;
-    const opened = texts.decode(entry.message, sessionId, entry, order);
-    return typeof opened === 'object'
-      ? { ...entry, message: opened.text }
-      : { ...entry, message: undefined, unreadable: true };
-  });
 }

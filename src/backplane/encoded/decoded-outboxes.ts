@@ -1,6 +1,6 @@
 /** Decodes what the outboxes of the audit trail have, and encodes the states of chains. */
 import type { AuditOutboxes, LogEntry, OutboxEntry } from '../backplane.js';
-import { decodedEntries } from './decoded-observation.js';
+import { decodedEntries } from './decoded-sessions.js';
 import { LogTexts } from './log-texts.js';
 import type { Payloads } from './payloads.js';
 import { checkSeal } from './seals.js';

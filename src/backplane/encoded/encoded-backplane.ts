@@ -25,7 +25,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, justBefore } from '../backplane.js';
-import { decodedEntries, decodedRecord } from './decoded-observation.js';
+import { decodedEntries, decodedRecord } from './decoded-sessions.js';
 import { decodedOutboxes } from './decoded-outboxes.js';
 import { EncodedMessages } from './encoded-messages.js';
 import { encodedSdkStores } from './encoded-sdk-stores.js';
