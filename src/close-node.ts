@@ -8,6 +8,7 @@ import { endConnections, stopListening } from './http/response/closing-server.js
 import type { Interception } from './intercept/intercept.js';
 import { pause } from './protocol/timing/backoff.js';
 import { answerTurns } from './replica/requests/loop-turns.js';
+import type { NodeAudit } from './start-audit.js';
 import { atMost, spreadHangUps } from './stream/drain.js';
 
 /** How long to wait for requests on accepted connections. A later request was not meant for this node. */
@@ -25,6 +26,7 @@ export interface ClosingNode {
   servers: Pick<Interception, 'close'>;
   /** The parts that close just before this node leaves the backplane. */
   last: Closing[];
+  audit: NodeAudit | undefined;
 }
 
 export async function closeInOrder(node: ClosingNode, drainMs: number): Promise<void> {
@@ -36,7 +38,7 @@ export async function closeInOrder(node: ClosingNode, drainMs: number): Promise<
  * ended, if that is known.
  */
 async function close(
-  { endpoint, executionParts, servers, last }: ClosingNode,
+  { endpoint, executionParts, servers, last, audit }: ClosingNode,
   drainMs: number,
   began: number,
   ended: Promise<void> | undefined,
@@ -83,6 +85,8 @@ async function close(
   await atMost(commandTimeoutMs, commitQueue.idle(), clock);
   commitQueue.close();
   for (const part of last) part.close();
+  // All that this node had to log is in the outbox by now.
+  await audit?.close(commandTimeoutMs);
   await backplane.leave();
 }
 

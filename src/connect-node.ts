@@ -4,6 +4,7 @@ import { serversOf } from './intercept/servers.js';
 import type { ObservedNode } from './options/node-telemetry.js';
 import type { Options } from './options/options.js';
 import { serverEventBusOn } from './sdk-stores/sdk-stores.js';
+import { checkAudit } from './start-audit.js';
 import { measured } from './stream/measured-backplane.js';
 
 type Callbacks = Pick<JoinOptions, 'nodeId' | 'clock' | 'onMessage' | 'onLost' | 'onLapse'>;
@@ -24,6 +25,7 @@ export function connectNode(
   }: Callbacks & { observed: Omit<ObservedNode, 'nodeId'> },
 ) {
   const { commandTimeoutMs, sessionTtlMs, pendingTtlMs, leaseMs, logger, retention } = options;
+  const audit = options.audit?.limits;
   let joined: JoinedBackplane | undefined;
   let hasListened = false;
   const join = (): JoinedBackplane =>
@@ -36,6 +38,7 @@ export function connectNode(
         sessionTtlMs,
         pendingTtlMs,
         retention,
+        ...(audit !== undefined && { audit }),
         logger,
       },
       onMessage: (message) => {
@@ -66,10 +69,13 @@ export function connectNode(
   const modern = orUndo(() => makeModern(options.modern, bus), leave);
   const telemetry = orUndo(() => options.telemetry?.observe({ nodeId, ...observed }), leave);
   const { servers, backplane } = orUndo(
-    () => ({
-      servers: serversOf(options, clock, () => telemetry?.headers()),
-      backplane: telemetry?.hasMetrics === true ? measured(join(), telemetry, clock) : join(),
-    }),
+    () => {
+      checkAudit(options, join());
+      return {
+        servers: serversOf(options, clock, () => telemetry?.headers()),
+        backplane: telemetry?.hasMetrics === true ? measured(join(), telemetry, clock) : join(),
+      };
+    },
     () => {
       telemetry?.close();
       leave();

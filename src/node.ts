@@ -18,6 +18,7 @@ import { systemClock } from './protocol/timing/clock.js';
 import { randomNodeId } from './protocol/node-id.js';
 import { unheld } from './protocol/unheld.js';
 import { resolveTasks, sdkStoresOn } from './sdk-stores/sdk-stores.js';
+import { startAudit } from './start-audit.js';
 import { CommitQueue } from './stream/commit-queue.js';
 import { Followers } from './stream/followers/followers.js';
 import { LogHorizon } from './stream/log-horizon.js';
@@ -106,11 +107,13 @@ export function createNode(
   });
   const endpoint = endpointOf({ node, options, execution, connections, lifetime, modern });
   const backplaneWatch = new BackplaneWatch({ backplane, clock, logger });
+  const audit = startAudit(options, { backplane, nodeId, clock });
 
   let closing: Promise<void> | undefined;
   const close = (drainMs: number, server: CloseOptions['server']): Promise<void> => {
     lifetime.beginClosing();
-    const parts = { endpoint, executionParts, servers, last: [sdkStores, backplaneWatch] };
+    const last = [sdkStores, backplaneWatch];
+    const parts = { endpoint, executionParts, servers, last, audit };
     const began = clock.elapsed();
     const closed =
       server === undefined ? closeInOrder(parts, drainMs) : closeWithServer(parts, drainMs, server);

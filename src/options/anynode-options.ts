@@ -2,6 +2,7 @@ import type { Request, RequestHandler } from 'express';
 import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from '../backplane/backplane.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
+import type { AuditOptions } from './audit-option.js';
 import type { Limits } from './limits.js';
 import type { Modern, ServerEventBus } from './modern-option.js';
 import type { Telemetry } from './node-telemetry.js';
@@ -184,11 +185,19 @@ export interface AnynodeOptions {
    */
   codec?: PayloadCodec | undefined;
   /**
-   * Changes what `sessions.events` and `sessions.export` show of a message: it returns the same message, another one, or
-   * `undefined` for none. It gets a copy, which it may change. What is stored, and what clients get, stays as it is; for that
-   * there is `codec`. If it throws, the iteration rejects with that error. Default: the message as it is.
+   * Changes what `sessions.events`, `sessions.export` and the audit trail show of a message: it returns the same message,
+   * another one, or `undefined` for none. It gets a copy, which it may change. What is stored in the backplane, and what clients
+   * get, stays as it is; for that there is `codec`. If it throws, the iteration rejects with that error, and the audit trail
+   * leaves the message out. For the audit trail, the same message has to give the same result each time. Default: the message
+   * as it is.
    */
   redact?: Redact | undefined;
+  /**
+   * Keeps the whole history of sessions in an audit trail, which outlives them. Each message and event is kept until it has
+   * been delivered to a sink. Give all nodes the same bounds. `docs/how-to/audit.md` says how the trail is read and verified.
+   * Default: none, so that the history of a session is kept as long as `retention` says, and ends with the session.
+   */
+  audit?: AuditOptions | undefined;
   /**
    * Spans and metrics with OpenTelemetry: `telemetry()` of `mcp-anynode/telemetry`. `docs/how-to/telemetry.md` lists
    * them. Default: none.

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { RequestHandler } from 'express';
 import type { Backplane } from '../backplane/backplane.js';
 import type { AnynodeOptions } from './anynode-options.js';
+import type { Audit } from './audit-option.js';
+import { auditOf } from './audit-option.js';
 import { backplaneOf } from './backplane-option.js';
 import type { Limits } from './limits.js';
 import type { Telemetry } from './node-telemetry.js';
@@ -40,6 +42,7 @@ type Optional =
   | 'tasks'
   | 'codec'
   | 'redact'
+  | 'audit'
   | 'telemetry';
 
 type Retention = Required<Exclude<AnynodeOptions['retention'], undefined>>;
@@ -96,6 +99,7 @@ export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]>
   tasks: asGiven(),
   codec: asGiven(),
   redact: callable(),
+  audit: asGiven(),
   telemetry: readTelemetry,
   logger: withFunctions<Logger>(console, ['warn', 'error']),
 };
@@ -109,6 +113,7 @@ type Used =
   | 'redis'
   | 'prefix'
   | 'codec'
+  | 'audit'
   | 'tasks';
 
 /** The server behind. For `check` and `query` see the options `upstreamCheck` and `upstreamQuery`. */
@@ -120,6 +125,7 @@ export interface Options extends Omit<OptionValues, Used> {
   /** The server of `handler` or `upstream`. It is `undefined` if `server` is given. */
   intercepted: Intercepted | undefined;
   backplane: Backplane;
+  audit: Audit | undefined;
   limits: Limits;
   /** How long a session lives whose client has sent neither `initialized` nor a request. */
   pendingTtlMs: number;
@@ -137,6 +143,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     redis,
     prefix,
     codec,
+    audit,
     tasks,
     ...options
   } = read;
@@ -148,6 +155,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     ...options,
     intercepted: interceptedOf(read),
     backplane: backplaneOf(read),
+    audit: auditOf(audit, codec),
     limits: resolveLimits(options.limits, maxBodyBytes),
     replicaIdleMs: keepsState ? sessionTtlMs : options.replicaIdleMs,
     pendingTtlMs: Math.min(5 * MINUTE, sessionTtlMs),

@@ -73,6 +73,15 @@ const ENTRIES: Entry[] = [
     types: ['Telemetry', 'TelemetryOptions'],
   },
   {
+    name: './audit',
+    file: 'audit/index',
+    values: ['archive'],
+    types: [
+      ...['Archive', 'ArchiveOptions', 'AuditOptions', 'AuditOutcome', 'AuditRecord'],
+      ...['AuditRecordType', 'AuditSink', 'AuditTarget', 'Trail', 'TrailQuery'],
+    ],
+  },
+  {
     name: './backplane',
     file: 'backplane/index',
     values: [
@@ -83,9 +92,18 @@ const ENTRIES: Entry[] = [
     ],
     types: [
       ...['AbandonOperation', 'AnynodeErrorCode', 'AppendOperation', 'ApplicationState'],
-      ...['AssignOperation', 'AttachReply', 'AttachRequest', 'Backplane', 'BackplaneClock'],
+      ...['AssignOperation', 'AttachReply', 'AttachRequest', 'AuditOutboxes', 'Backplane'],
+      'BackplaneClock',
       ...['BackplaneHealth', 'BroadcastListener', 'Broadcasts', 'ClaimOperation', 'Clock'],
-      ...['Commit', 'CommitReply', 'Commits', 'Condition', 'DetachOperation', 'Effect'],
+      ...[
+        'Commit',
+        'CommitReply',
+        'Commits',
+        'Condition',
+        'Delivered',
+        'DetachOperation',
+        'Effect',
+      ],
       ...[
         'EndsReply',
         'EndsRequest',
@@ -97,7 +115,8 @@ const ENTRIES: Entry[] = [
       ],
       ...['ListKind', 'ListedTask', 'LogEntry', 'LogId', 'NewSession', 'NewTask'],
       ...['NodeInboxes', 'NodeLeases', 'NodeMessage', 'Note', 'NoteOperation', 'OpenOperation'],
-      ...['OpenStream', 'Operation', 'OperationResult', 'Page', 'Position', 'ReadRequest'],
+      ...['OpenStream', 'Operation', 'OperationResult', 'OutboxCheckpoint', 'OutboxEntry'],
+      ...['OutboxLimits', 'OutboxPage', 'OutboxReply', 'Page', 'Position', 'ReadRequest'],
       ...['ReceiveOperation', 'ReleaseOperation', 'ReplayPage', 'Replays', 'Revision', 'Route'],
       ...['SdkStoreAccess', 'SessionIdentity', 'SessionRecord', 'SessionRecords'],
       ...['SessionStore', 'StoredState', 'StreamEvent', 'StreamName', 'Streams', 'TaskChange'],

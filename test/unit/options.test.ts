@@ -24,6 +24,7 @@ it('uses the default of each option if only a server is given', () => {
     affinity: 'any',
     recovery: 'error',
     sessionIdGenerator: expect.any(Function) as unknown,
+    audit: undefined,
     principal: undefined,
     allowedOrigins: undefined,
     allowedHosts: undefined,
@@ -104,6 +105,7 @@ it('uses the default of an option that is undefined', () => {
     tasks: undefined,
     codec: undefined,
     redact: undefined,
+    audit: undefined,
     telemetry: undefined,
     logger: undefined,
   };

@@ -9,11 +9,11 @@ import { parseStored } from '../../protocol/json/parse-stored.js';
 import type { SessionEvent } from '../../options/public-types.js';
 
 /** Params up to this length are logged. Real clients send a few hundred characters. */
-const LARGE = 1024;
+export const LARGE_INITIALIZE = 1024;
 
 /** Returns the text to log. `params` is the JSON text that the record stores. */
 export function loggedInitialize(request: JsonRpcRequest, params: string): string {
-  if (params.length <= LARGE) return JSON.stringify(request);
+  if (params.length <= LARGE_INITIALIZE) return JSON.stringify(request);
   const { jsonrpc, id, method } = request;
   return JSON.stringify({ jsonrpc, id, method });
 }
