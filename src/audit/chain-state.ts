@@ -130,7 +130,6 @@ export function storable(text: string): string {
   return UNSTORABLE.test(text) ? text.replace(ALL_UNSTORABLE, '\ufffd') : text;
 }
 
-// eslint-disable-next-line no-control-regex -- the character 0 is meant
 const UNSTORABLE = /[\0\p{Surrogate}]/u;
 const ALL_UNSTORABLE = new RegExp(UNSTORABLE, 'gu');
 

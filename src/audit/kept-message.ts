@@ -39,6 +39,17 @@ export function keepMessage(
   else record.sealed = sealWith.encode(text, sealedContext(context.sessionId));
 }
 
+/**
+ * Keeps a message that this archiver cannot decode, as it is stored. Another reader may have the key. Do not call it if there
+ * is a `redact`, which cannot see such a message.
+ */
+export function keepUnreadable(stored: string, salt: () => string, record: AuditRecord): void {
+  record.bytes = Buffer.byteLength(stored);
+  record.salt = salt();
+  record.digest = digestOf(record.salt, stored);
+  record.sealed = stored;
+}
+
 /** The context with which the message of a record is encoded and decoded. */
 export function sealedContext(sessionId: string): PayloadContext {
   return { sessionId, kind: 'message' };

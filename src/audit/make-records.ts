@@ -5,7 +5,6 @@
 import type { OutboxEntry } from '../backplane/roles/audit-outboxes.js';
 import { eventOf } from '../operator/event-of-entry.js';
 import type { SessionEvent } from '../options/public-types.js';
-import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
 import { isObject } from '../protocol/json/jsonrpc.js';
 import { parseStored } from '../protocol/json/parse-stored.js';
 import { LARGE_INITIALIZE } from '../replica/initialize/logged-initialize.js';
@@ -14,7 +13,7 @@ import { hashOf, saltOf } from './chain.js';
 import type { ChainState } from './chain-state.js';
 import { chainAfter, isBegunFor, keepInitialize, short, storable } from './chain-state.js';
 import type { KeepOptions } from './kept-message.js';
-import { keepMessage } from './kept-message.js';
+import { keepMessage, keepUnreadable } from './kept-message.js';
 import type { AuditRecord, AuditRecordType } from './record.js';
 import { describeRequest } from './request-outcomes.js';
 
@@ -32,7 +31,7 @@ export function makeRecords(
   ordinal: number,
   options: MakeOptions,
 ): { records: AuditRecord[]; state: ChainState | undefined } {
-  const { sessionId, entry: logged, created, ended, gap } = entry;
+  const { entry: logged, created, ended, gap } = entry;
   const records: AuditRecord[] = [];
   let chain = state;
   const begin = (type: AuditRecordType): AuditRecord => {
@@ -66,7 +65,7 @@ export function makeRecords(
   describeEvent(event, record);
   describeRequest(event, logged, chain, record);
   learn(chain, event, record.method);
-  keep(event, chain, sessionId, record, options);
+  keep(event, chain, entry, record, options);
   finish(record, chain);
   return { records, state: chain };
 }
@@ -125,17 +124,25 @@ function describeEvent(event: SessionEvent, record: AuditRecord): void {
 function keep(
   { message, direction, id, at, type, stream }: SessionEvent,
   { secret, seq }: ChainState,
-  sessionId: string,
+  { sessionId, stored }: OutboxEntry,
   record: AuditRecord,
   options: MakeOptions,
 ): void {
-  if (message === undefined || direction === undefined) return;
-  const context = { sessionId, id, at, type, stream, direction };
-  keepMessage(message, context, () => saltOf(secret, seq + 1), record, options);
+  const salt = () => saltOf(secret, seq + 1);
+  if (message !== undefined && direction !== undefined) {
+    const context = { sessionId, id, at, type, stream, direction };
+    keepMessage(message, context, salt, record, options);
+  } else if (stored !== undefined && options.redact === undefined) {
+    keepUnreadable(stored, salt, record);
+  }
 }
 
-function introduce(chain: ChainState, principal: string, initialize: string | undefined): void {
-  setPrincipal(chain, principal);
+function introduce(
+  chain: ChainState,
+  principal: string | undefined,
+  initialize: string | undefined,
+): void {
+  if (principal !== undefined) setPrincipal(chain, principal);
   if (initialize === undefined) return;
   nameClient(chain, paramsOf(initialize));
   if (initialize.length > LARGE_INITIALIZE) keepInitialize(chain, initialize);
@@ -169,7 +176,7 @@ function withInitialize(event: SessionEvent, chain: ChainState): SessionEvent {
   if (kept === undefined || 'params' in message) return event;
   const params = paramsOf(kept);
   if (!isObject(params)) return event;
-  return { ...event, message: { ...message, params } as JsonRpcMessage };
+  return { ...event, message: { ...message, params } };
 }
 
 /** Learns the client from an `initialize`, and the version of the protocol from its answer. */

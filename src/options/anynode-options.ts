@@ -194,7 +194,7 @@ export interface AnynodeOptions {
   redact?: Redact | undefined;
   /**
    * Keeps the whole history of sessions in an audit trail, which outlives them. Each message and event is kept until it has
-   * been delivered to a sink. Give all nodes the same bounds. `docs/how-to/audit.md` says how the trail is read and verified.
+   * been delivered to a sink. Give all nodes the same bounds.
    * Default: none, so that the history of a session is kept as long as `retention` says, and ends with the session.
    */
   audit?: AuditOptions | undefined;

@@ -73,7 +73,10 @@ export interface AuditRecord {
   reason?: 'deleted' | 'removed' | 'expired';
   /** With `gap`: how many entries are missing, and when the first of them happened. */
   missing?: { entries: number; from: number };
-  /** True if the archiver had no key for the message. */
+  /**
+   * True if the archiver had no key for the message. The message is in `sealed` then, as it was stored in the backplane, and
+   * `bytes` and `digest` are those of that text. With `redact` it is left out.
+   */
   unreadable?: true;
   /** True if `redact` has taken the message out or changed it. */
   redacted?: true;

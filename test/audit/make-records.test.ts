@@ -325,6 +325,16 @@ describe('message', () => {
     expect(record).not.toHaveProperty('digest');
   });
 
+  it('that cannot be decoded is kept as it is stored, unless there is a `redact`', () => {
+    const stored = { ...logged(2, { stream: STREAM, unreadable: true }), stored: 'secret' };
+    const { records, state } = make([created(1), stored]);
+    const digest = digestOf(saltOf(state?.secret ?? '', 2), 'secret');
+    expect(records[1]).toMatchObject({ unreadable: true, sealed: 'secret', bytes: 6, digest });
+    const redacted = make([created(1), stored], { redact: (message) => message }).records[1];
+    expect(redacted).toMatchObject({ unreadable: true });
+    expect(redacted).not.toHaveProperty('sealed');
+  });
+
   it('is kept as `redact` shows it, while its fields are those of the whole message', () => {
     const seen: unknown[] = [];
     const { records } = make([created(1), call(2, 7)], {

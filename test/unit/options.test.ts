@@ -147,6 +147,31 @@ it('uses the value of each option that is given', () => {
   });
 });
 
+it('reads `audit` with its defaults, and takes each kind of sink', () => {
+  const limits = {
+    whenFull: 'refuse',
+    maxSessionBytes: 16_777_216,
+    maxTotalBytes: 268_435_456,
+  };
+  const without = { limits, sink: undefined, sealWith: undefined };
+  expect(resolveOptions({ server, audit: {} }).audit).toEqual(without);
+  const codec = { encode: (text: string) => text, decode: (text: string) => text };
+  expect(resolveOptions({ server, codec, audit: {} }).audit).toEqual(without);
+  expect(resolveOptions({ server, codec, audit: { encrypt: true } }).audit?.sealWith).toBe(codec);
+  const write = () => Promise.resolve();
+  for (const sink of ['audit', './a b', 'C:\\audit', 'postgres://u:p@h/db', 'postgresql:///db']) {
+    expect(resolveOptions({ server, audit: { sink } }).audit?.sink).toBe(sink);
+  }
+  for (const sink of [write, { write }]) {
+    expect(resolveOptions({ server, audit: { sink } }).audit?.sink).toBe(sink);
+  }
+});
+
+it('does not repeat a password that is in a wrong sink', () => {
+  const sink = 'mysql://root:hunter2@host/db';
+  expect(() => resolveOptions({ server, audit: { sink } })).toThrow(/^((?!hunter2).)*$/);
+});
+
 it('limits the lifetime of a session that is not confirmed to that of other sessions', () => {
   expect(resolveOptions({ server, sessionTtlMs: 1000 }).pendingTtlMs).toBe(1000);
 });
@@ -235,6 +260,23 @@ describe('rejects wrong options at construction, and says how to mend them', () 
     [
       { logger: { warn: () => undefined } },
       '`logger` has to have the functions `warn` and `error`',
+    ],
+    ...['', ' ', 7, {}, { write: 7 }, 'mysql://host/db'].map((sink): [object, string] => [
+      { audit: { sink } },
+      '`audit.sink` has to be the path of a directory, a URL such as postgres://user@host/database, ' +
+        'an object with `write`, or a function that takes records',
+    ]),
+    [{ audit: true }, '`audit` has to be an object such as { sink: "/var/lib/audit" }'],
+    [{ audit: { sinks: '/x' } }, 'unknown option `audit.sinks`'],
+    [
+      { audit: { whenFull: 'wait' } },
+      "`audit.whenFull` is \"wait\", but can only be 'refuse' or 'drop'",
+    ],
+    [{ audit: { maxSessionBytes: 0 } }, '`audit.maxSessionBytes` must be more than 0'],
+    [{ audit: { maxTotalBytes: 0 } }, '`audit.maxTotalBytes` must be more than 0'],
+    [
+      { audit: { encrypt: true } },
+      '`audit.encrypt` needs the option `codec`, such as what `aesGcmCodec()` returns',
     ],
     [{ nodeHeader: 'no' }, "`nodeHeader` is \"no\", but can only be 'true' or 'false'"],
     [{ limits: { depth: 5 } }, 'unknown option `limits.depth`'],

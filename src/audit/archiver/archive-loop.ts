@@ -14,7 +14,7 @@ export interface LoopOptions extends WorkOptions {
   lease: ArchiverLease;
   sleep: Sleep;
   /** True once the archiver is to stop when it has delivered what waits. */
-  isClosing(): boolean;
+  isClosing: () => boolean;
 }
 
 /**

@@ -35,6 +35,7 @@ export class Archiver {
   private readonly sleep: Sleep;
   private readonly log: ArchiverLog;
   private running: Promise<void> | undefined;
+  private isRunning = false;
   private isClosing = false;
   private closed: Promise<void> | undefined;
 
@@ -47,7 +48,11 @@ export class Archiver {
 
   /** Begins to work in the background. */
   start(): void {
-    this.running ??= this.run();
+    if (this.isRunning || this.isClosing) return;
+    this.isRunning = true;
+    this.running = this.run().finally(() => {
+      this.isRunning = false;
+    });
   }
 
   /**
@@ -62,10 +67,7 @@ export class Archiver {
     const { clock, sink } = this.options;
     this.isClosing = true;
     this.sleep.wake();
-    let isRunning = true;
-    const running = (this.running ?? Promise.resolve()).then(() => {
-      isRunning = false;
-    });
+    const running = this.running ?? Promise.resolve();
     await atMost(limitMs, running, clock);
     // A batch that is still being written is not acknowledged. The next archiver delivers it again.
     const released = this.lease.release().catch(() => undefined);
@@ -75,7 +77,7 @@ export class Archiver {
       .then(() => sink.close?.())
       .catch((error: unknown) => this.log.failed('sink', error));
     // A sink is closed after its last write, and that may hang.
-    if (!isRunning) await atMost(limitMs, closed, clock);
+    if (!this.isRunning) await atMost(limitMs, closed, clock);
   }
 
   /** Never rejects. */

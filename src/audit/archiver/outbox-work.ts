@@ -66,10 +66,10 @@ export class OutboxWork {
    */
   async next(): Promise<AuditRecord[] | undefined> {
     const { outboxes, archiver } = this.options;
-    this.checkpoint ??= await outboxes.claim(this.name, archiver);
+    const checkpoint = (this.checkpoint ??= await outboxes.claim(this.name, archiver));
     if (this.entries.length === 0) await this.read(undefined);
-    const { checkpoint } = this;
-    if (this.entries.length === 0 || checkpoint === undefined) return undefined;
+    // A read that finds the outbox at another checkpoint forgets this one, and all entries.
+    if (this.entries.length === 0) return undefined;
     const taken = this.takeEntries();
     const chains = await this.chainsOf(taken);
     const batch: Batch = { records: [], upTo: '', chains: new Map(), ordinal: checkpoint.ordinal };
@@ -215,7 +215,8 @@ export class OutboxWork {
     } else if (ended !== undefined) {
       return undefined;
     }
-    const chain = text === undefined ? newChain(entry.logId) : chainAfter(text, entry.logId);
+    // A text that could not be decoded is empty, and a secret must not follow from that.
+    const chain = text ? chainAfter(text, entry.logId) : newChain(entry.logId);
     if (created === undefined) await this.introduce(chain, sessionId);
     return chain;
   }
