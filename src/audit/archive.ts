@@ -85,10 +85,8 @@ export function archive({
     codec === undefined
       ? stored
       : decodedObservation(stored, new Payloads(codec, { clock, logger }));
-  const { audit } = observation;
-  if (audit === undefined) throw new TypeError('mcp-anynode: this Redis has no audit trail');
   const archiver = new Archiver({
-    ...{ outboxes: audit, sessions: observation, sink: sinkOf(checked) },
+    ...{ outboxes: observation.audit, sessions: observation, sink: sinkOf(checked) },
     ...{ archiver: randomNodeId(), leaseMs, clock, logger, redact, sealWith },
   });
   archiver.start();

@@ -1,0 +1,103 @@
+/** Nodes with the option `audit`, over HTTP. */
+import { describe, expect, it } from 'vitest';
+import type { AuditRecord } from '../../src/audit/index.js';
+import { hashOf } from '../../src/audit/chain.js';
+import { anynode, memoryBackplane } from '../../src/index.js';
+import { scriptedServer } from '../integration/support/scripted-server.js';
+import { openSession, startNode, STORES } from '../integration/support/serve.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
+
+describe.each(STORES)('over %s', (_, open) => {
+  /** A sink that keeps the records of the test. */
+  function recordingSink() {
+    const records: AuditRecord[] = [];
+    return { records, sink: (batch: readonly AuditRecord[]) => void records.push(...batch) };
+  }
+
+  it('the records of a session tell its whole history, from its creation to its end', async () => {
+    const { records, sink } = recordingSink();
+    const node = await startNode({
+      backplane: open()(),
+      audit: { sink },
+      principal: () => 'ada',
+      tools: {
+        broken: () => ({ isError: true, content: [] }),
+      },
+    });
+    const { client, sessionId } = await openSession(node.url);
+    await client.request(node.url, 'tools/call', { name: 'echo', arguments: { a: 1 } });
+    await client.request(node.url, 'tools/call', { name: 'broken', arguments: {} });
+    await client.delete(node.url);
+    await expect.poll(() => records.at(-1)?.type, { timeout: 5_000 }).toBe('session.ended');
+    const told = records.map(({ type, direction, method, tool, outcome, reason }) =>
+      [type, direction, method, tool, outcome, reason].filter((word) => word !== undefined),
+    );
+    expect(told.map((words) => words.join(' '))).toEqual([
+      'session.created',
+      'message.received in initialize',
+      'message.sent out initialize ok',
+      'message.received in notifications/initialized',
+      'session.initialized',
+      'message.received in tools/call echo',
+      'message.sent out tools/call echo ok',
+      'message.received in tools/call broken',
+      'message.sent out tools/call broken tool_error',
+      'session.ended deleted',
+    ]);
+    const { nodeId } = node.mcp;
+    records.forEach((record, at) => {
+      expect(record).toMatchObject({ session: sessionId, principal: 'ada', seq: at + 1 });
+      expect(record.client).toMatch(/\S+ \S+/);
+      expect(record.previous).toBe(records[at - 1]?.hash ?? '');
+      expect(record.hash).toBe(hashOf(record));
+    });
+    expect(records[6]).toMatchObject({ receivedBy: nodeId, ranOn: nodeId, shownBy: nodeId });
+    expect(records[6]?.durationMs).toBeGreaterThanOrEqual(0);
+    expect(records[6]?.protocol).toMatch(/^20/);
+    expect(node.logged).toEqual([]);
+  });
+
+  it('a node that closes delivers what waits', async () => {
+    const { records, sink } = recordingSink();
+    const node = await startNode({ backplane: open()(), audit: { sink } });
+    const { client } = await openSession(node.url);
+    await client.request(node.url, 'tools/call', { name: 'echo', arguments: {} });
+    await node.mcp.close({ drainMs: 0 });
+    expect(records.at(-1)).toMatchObject({ tool: 'echo', outcome: 'ok' });
+  });
+
+  it('a node without a sink records what another node delivers', async () => {
+    const store = open();
+    const { records, sink } = recordingSink();
+    const serving = await startNode({ backplane: store(), audit: {} });
+    const { client, sessionId } = await openSession(serving.url);
+    await client.request(serving.url, 'tools/call', { name: 'echo', arguments: {} });
+    await startNode({ backplane: store(), audit: { sink } });
+    await expect.poll(() => records.at(-1), { timeout: 5_000 }).toMatchObject({ outcome: 'ok' });
+    expect(new Set(records.map(({ session }) => session))).toEqual(new Set([sessionId]));
+    expect(records.at(-1)?.ranOn).toBe(serving.mcp.nodeId);
+  });
+});
+
+it('a node closes while its archiver is still being loaded, and delivers nothing later', async () => {
+  let writes = 0;
+  const sink = () => void (writes += 1);
+  const mcp = anynode({ server: () => scriptedServer(), audit: { sink } });
+  await mcp.close({ drainMs: 0 });
+  expect(writes).toBe(0);
+});
+
+it('a node closes in time if its sink never answers', async () => {
+  const sink = () => new Promise<void>(() => undefined);
+  const node = await startNode({ audit: { sink }, commandTimeoutMs: 100 });
+  await openSession(node.url);
+  const began = performance.now();
+  await node.mcp.close({ drainMs: 0 });
+  expect(performance.now() - began).toBeLessThan(2_000);
+});
+
+it('a node is not made if its backplane has no outboxes', () => {
+  const backplane = wrappedBackplane(memoryBackplane(), () => ({ audit: undefined }));
+  const make = () => anynode({ server: () => scriptedServer(), backplane, audit: {} });
+  expect(make).toThrow(/`audit` needs a backplane that keeps an audit trail/);
+});
