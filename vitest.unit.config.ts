@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 const NEEDS_REDIS = /^test\/contract\/redis/;
 const NEEDS_MORE = /redis-fixture|\/rig\/|support\/cli|child_process|redis-snapshot|worker_threads/;
 
-const files = ['unit', 'contract', 'integration', 'ownership', 'sdk-stores']
+const files = ['unit', 'audit', 'contract', 'integration', 'ownership', 'sdk-stores']
   .flatMap((folder) => readdirSync(`test/${folder}`).map((name) => `test/${folder}/${name}`))
   .filter((file) => file.endsWith('.test.ts') && !NEEDS_REDIS.test(file))
   .filter((file) => !NEEDS_MORE.test(readFileSync(file, 'utf8')));
