@@ -21,7 +21,7 @@ interface Waiting {
   bytes: number;
   /** How many entries were left out since its last entry, and when the first of them happened. */
   gap?: { entries: number; from: number };
-  /** True while the entry that ends the session waits. */
+  /** True while the entry that ends the session waits, and no session of the same id has logged anything since. */
   hasEnd: boolean;
 }
 
@@ -59,6 +59,7 @@ export class MemoryOutbox {
         this.bytes + needed > limits.maxTotalBytes ||
         waiting.bytes + needed > limits.maxSessionBytes;
       if (isFull) {
+        waiting.hasEnd = false;
         waiting.gap ??= { entries: 0, from: entry.at };
         waiting.gap.entries += 1;
         return;
@@ -169,7 +170,6 @@ export class MemoryOutbox {
   }
 
   private add(entry: Omit<OutboxEntry, 'id'>, waiting: Waiting, size: number): void {
-    // A session of the same id may have ended before. This entry belongs to its successor.
     waiting.hasEnd = false;
     this.lastId += 1;
     this.entries.push({ id: `${this.lastId}-0`, ...entry });

@@ -12,6 +12,7 @@ import type {
   StoredState,
 } from '../backplane.js';
 import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
+import { BoundedMap } from '../../protocol/bounded-map.js';
 import type { Revision } from '../revision.js';
 import { nextRevision, UNKNOWN_REVISION } from '../revision.js';
 import { dropped, StreamExecutors, give } from './stream-executors.js';
@@ -37,6 +38,8 @@ export class StoredSession implements SessionParts {
   weight = 1;
   state: StoredState = { version: '', value: undefined };
   private readonly numbers = new Map<string, number>();
+  /** For each node, the number of its last commit that found the outbox full. A repeat of it has to be refused, too. */
+  private readonly refusals = new BoundedMap<string, number>(64);
   private readonly quietNodes = new QuietNodes(this.numbers, this.replicas);
   private readonly coalesced = new Map<string, Position>();
   /** The subscribed URIs, each with the seal of its subscription if one was given. */
@@ -78,6 +81,8 @@ export class StoredSession implements SessionParts {
     const former = this.numbers.get(nodeId);
     const repeated = (former ?? 0) >= number;
     if (!repeated) this.numbers.set(nodeId, number);
+    const isFull = repeated ? this.refusals.get(nodeId) === number : this.refuses();
+    if (isFull) this.refusals.set(nodeId, number);
     const step: Step = {
       nodeId,
       number,
@@ -86,7 +91,7 @@ export class StoredSession implements SessionParts {
       used: false,
       becameOwner: false,
       stale: false,
-      isFull: !repeated && this.refuses(),
+      isFull,
     };
     const results: OperationResult[] = [];
     for (const operation of operations) {

@@ -396,6 +396,32 @@ export function describeAudit(openStore: OpenStore): void {
         expect(reply).toMatchObject({ results: [{ status: 'opened' }, {}, {}] });
       });
 
+      it('answers the repeat of a refused commit as before, though it has room since', async () => {
+        const node = await joined(oneBig());
+        const id = await node.create();
+        await node.run(id, open('p', ['1']));
+        for (const text of [BIG, BIG]) await node.say(id, STANDALONE, text);
+        const operations = [append('p', 'more'), open('q', ['2']), receive({ to: 'here' })];
+        expect(await node.run(id, ...operations)).toMatchObject([
+          { status: 'appended' },
+          { status: 'full' },
+          { status: 'full' },
+        ]);
+        // Commits of other nodes are refused before the node sends its commit again.
+        for (let count = 0; count < 6; count += 1) {
+          const other = await joined(oneBig());
+          expect(await other.run(id, receive({ to: 'here' }))).toEqual([{ status: 'full' }]);
+        }
+        const archiver = new TestArchiver(node);
+        const { outbox, entries } = await archiver.of(id);
+        await archiver.acknowledge(outbox, entries.at(-1)?.id ?? '', [[id, 'state']]);
+        expect(await node.repeat(id, ...operations)).toMatchObject({
+          results: [{ status: 'repeated' }, { status: 'full' }, { status: 'full' }],
+        });
+        expect((await archiver.of(id)).entries).toEqual([]);
+        expect(await node.run(id, open('q', ['2']))).toMatchObject([{ status: 'opened' }]);
+      });
+
       it('accepts requests again once the archiver has acknowledged', async () => {
         const node = await joined(oneBig());
         const id = await node.create();
@@ -425,6 +451,21 @@ export function describeAudit(openStore: OpenStore): void {
         const [ms] = left.position.logId.split('-');
         expect(entries[4]?.gap).toEqual({ entries: 1, from: Number(ms) });
         expect(await node.history(id)).toHaveLength(8);
+      });
+
+      it('has with `drop` the end of a session that had no room at all, after one of the same id', async () => {
+        const node = await joined({ maxSessionBytes: 150, whenFull: 'drop' });
+        const session = newSession({ outbound: [] });
+        const { id } = session;
+        await node.backplane.create(session);
+        await node.backplane.remove(id, ALICE);
+        await node.backplane.create(session);
+        await node.backplane.remove(id, ANY_PRINCIPAL);
+        const { entries } = await new TestArchiver(node).of(id);
+        expect(entries.map(said)).toEqual([
+          ...['session.created', '1 missing', 'deleted'],
+          ...['2 missing', 'removed'],
+        ]);
       });
 
       it('says with `drop` where entries are missing, though the session says nothing more', async () => {
