@@ -14,6 +14,9 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
+-- The most bytes of the field `full`, with the last refused commit of each of some fifty nodes.
+local MOST_REFUSED = 2000
+
 if not readSession() then return { 'gone' } end
 if ARGV[11] ~= '' then
   if step.repeated then
@@ -72,8 +75,11 @@ end
 if step.outbox then
   step.outbox.close()
   if step.refused and not step.repeated then
-    local last = string.match(get('full') or '', '^%S+ ?%S* ?%S*')
-    set('full', step.node .. ':' .. step.number .. (last and ' ' .. last or ''))
+    -- The others are the last refused commits of other nodes. A node's id has only letters and digits.
+    local others = string.gsub(' ' .. (get('full') or ''), ' ' .. step.node .. ':%d+', '')
+    local refused = step.node .. ':' .. step.number .. others
+    if #refused > MOST_REFUSED then refused = string.match(string.sub(refused, 1, MOST_REFUSED), '^(.*) ') or '' end
+    set('full', refused)
   end
 end
 write()
