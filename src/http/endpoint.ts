@@ -5,6 +5,7 @@ import type { ClientConnections } from '../execution/client-connections.js';
 import type { Execution } from '../execution/execution.js';
 import type { NodeLifetime } from '../execution/node-lifetime.js';
 import { AnynodeError } from '../protocol/errors.js';
+import { LogLimit } from '../protocol/log-limit.js';
 import type { Options } from '../options/options.js';
 import type { NodeContext } from '../stream/node-context.js';
 import { handleGet } from './get.js';
@@ -30,6 +31,7 @@ export interface SharedResources {
   bodies: BodyBudget;
   bodyTimeouts: Pick<SharedTimer, 'after' | 'close'>;
   sse: SseSettings;
+  logLimit: LogLimit;
 }
 
 /** The parts of a node that the handlers of POST, GET and DELETE use. */
@@ -62,6 +64,7 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
     slots: new ConnectionSlots(limits.streamsPerSession),
     turns: new StreamTurns(node.clock),
     bodies: new BodyBudget(limits.bodyBytesInFlight),
+    logLimit: new LogLimit(node.clock),
     bodyTimeouts: limits.bodyMs === 0 ? NO_TIMEOUT : new SharedTimer(node.clock, limits.bodyMs),
     sse: {
       ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, logger },
@@ -145,6 +148,7 @@ export function serving(
           res.end();
         } else if (refusal !== undefined) {
           endpoint.node.telemetry?.count('refusals', labelsOf(refusal));
+          if (refusal === REFUSALS.auditFull) warnOfAudit(endpoint, error);
           refuse(res, refusal);
         } else {
           next(error);
@@ -202,6 +206,14 @@ async function ageOf({ backplane }: NodeContext, sessionId: string) {
   } catch {
     return undefined; // the DELETE itself says what is wrong
   }
+}
+
+/** Tells the operator that clients are refused. The archiver, which knows why, may be another process. */
+function warnOfAudit({ shared, options }: Endpoint, error: unknown): void {
+  shared.logLimit.pass('audit_full', (more) => {
+    const reason = error instanceof Error ? error.message : '';
+    options.logger.warn(`mcp-anynode: a client was refused with 503. ${reason}${more}`);
+  });
 }
 
 function refusalOf(error: unknown): Refusal | undefined {
