@@ -1,10 +1,13 @@
 /** Nodes with the option `audit`, over HTTP. */
 import { describe, expect, it } from 'vitest';
 import type { AuditRecord } from '../../src/audit/index.js';
-import { hashOf } from '../../src/audit/chain.js';
+import { digestOf, hashOf } from '../../src/audit/chain.js';
+import { sealedContext } from '../../src/audit/kept-message.js';
+import { aesGcmCodec } from '../../src/codec/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
 import { openSession, startNode, STORES } from '../integration/support/serve.js';
+import { request } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
 describe.each(STORES)('over %s', (_, open) => {
@@ -77,6 +80,78 @@ describe.each(STORES)('over %s', (_, open) => {
     expect(new Set(records.map(({ session }) => session))).toEqual(new Set([sessionId]));
     expect(records.at(-1)?.ranOn).toBe(serving.mcp.nodeId);
   });
+});
+
+describe('a node with a codec', () => {
+  const codec = aesGcmCodec({ keys: { k1: Buffer.alloc(32, 7) }, current: 'k1' });
+
+  it('delivers messages in clear, also those that it reads twice', async () => {
+    let failures = 3;
+    const records: AuditRecord[] = [];
+    const backplane = wrappedBackplane(memoryBackplane(), ({ audit }) => ({
+      audit: audit && {
+        ...audit,
+        acknowledge: (...args) => {
+          failures -= 1;
+          return failures >= 0 ? Promise.reject(new Error('cut')) : audit.acknowledge(...args);
+        },
+      },
+    }));
+    const sink = (batch: readonly AuditRecord[]) => void records.push(...batch);
+    const node = await startNode({ backplane, codec, principal: () => 'ada', audit: { sink } });
+    const { client } = await openSession(node.url);
+    await expect.poll(() => failures).toBeLessThan(0);
+    await client.request(node.url, 'tools/call', { name: 'echo', arguments: { a: 1 } });
+    await expect.poll(() => records.at(-1)?.outcome).toBe('ok');
+    expect(records.filter(({ unreadable }) => unreadable)).toEqual([]);
+    expect(new Set(records.map(({ seq }) => seq)).size).toBe(records.at(-1)?.seq);
+    expect(new Set(records.map(({ hash }) => hash)).size).toBe(records.at(-1)?.seq);
+    expect(records.length).toBeGreaterThan(records.at(-1)?.seq ?? 0);
+    expect(records.at(-1)).toMatchObject({ principal: 'ada', tool: 'echo' });
+    expect(JSON.stringify(records.at(-1)?.message)).toContain('content');
+  });
+
+  it('delivers messages encoded if that is wanted', async () => {
+    const records: AuditRecord[] = [];
+    const sink = (batch: readonly AuditRecord[]) => void records.push(...batch);
+    const node = await startNode({ codec, audit: { sink, encrypt: true } });
+    const { client, sessionId } = await openSession(node.url);
+    await client.request(node.url, 'tools/call', { name: 'echo', arguments: { a: 'secret' } });
+    await expect.poll(() => records.at(-1)?.outcome).toBe('ok');
+    expect(JSON.stringify(records)).not.toContain('secret');
+    const { sealed = '', salt = '', digest } = records.at(-1) ?? {};
+    const text = codec.decode(sealed, sealedContext(sessionId));
+    expect(text).toContain('secret');
+    expect(digestOf(salt, text)).toBe(digest);
+  });
+});
+
+it('a node refuses calls while too much waits for a sink that is away, and goes on when it is back', async () => {
+  const records: AuditRecord[] = [];
+  let isAway = true;
+  const sink = (batch: readonly AuditRecord[]) => {
+    if (isAway) throw new Error('away');
+    records.push(...batch);
+  };
+  const node = await startNode({ audit: { sink, maxSessionBytes: 3_000 } });
+  const { client } = await openSession(node.url);
+  let answered = 0;
+  const call = async () => {
+    const params = { name: 'echo', arguments: { a: 'x'.repeat(200) } };
+    const reply = await client.post(node.url, request(client.nextId(), 'tools/call', params));
+    if (reply.status === 200) answered += 1;
+    return reply.status;
+  };
+  await expect.poll(call, { interval: 1 }).toBe(503);
+  const before = answered;
+  const failed = expect.stringContaining('does not take records') as unknown;
+  await expect.poll(() => node.logged).toContainEqual(failed);
+  isAway = false;
+  await expect.poll(call).toBe(200);
+  expect(before).toBeGreaterThan(0);
+  const ok = () => records.filter(({ outcome, tool }) => outcome === 'ok' && tool === 'echo');
+  await expect.poll(ok).toHaveLength(answered);
+  expect(node.informed).toEqual([expect.stringContaining('takes records again')]);
 });
 
 it('a node closes while its archiver is still being loaded, and delivers nothing later', async () => {
