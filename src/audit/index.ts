@@ -7,4 +7,11 @@ export type { AuditOptions, AuditTarget } from '../options/audit-option.js';
 
 // Records, and where they are stored.
 export type { AuditOutcome, AuditRecord, AuditRecordType, AuditSink } from './record.js';
-export type { Trail, TrailQuery } from './trail.js';
+export { directorySink } from './directory/directory-sink.js';
+export type { DirectorySinkOptions } from './directory/directory-sink.js';
+export { directoryTrail } from './directory/directory-trail.js';
+export type { OnUnreadable, Trail, TrailQuery } from './trail.js';
+
+// Whether a trail is whole.
+export { verifyTrail } from './verify-trail.js';
+export type { TrailProblem, Verification, VerifyOptions } from './verify-trail.js';

@@ -75,10 +75,11 @@ const ENTRIES: Entry[] = [
   {
     name: './audit',
     file: 'audit/index',
-    values: ['archive'],
+    values: ['archive', 'directorySink', 'directoryTrail', 'verifyTrail'],
     types: [
       ...['Archive', 'ArchiveOptions', 'AuditOptions', 'AuditOutcome', 'AuditRecord'],
-      ...['AuditRecordType', 'AuditSink', 'AuditTarget', 'Trail', 'TrailQuery'],
+      ...['AuditRecordType', 'AuditSink', 'AuditTarget', 'DirectorySinkOptions', 'OnUnreadable'],
+      ...['Trail', 'TrailProblem', 'TrailQuery', 'Verification', 'VerifyOptions'],
     ],
   },
   {

@@ -30,7 +30,7 @@ export function isOutboxName(text: string): boolean {
   return /^[0-9a-z]{1,5}$/.test(text) && outboxNameOf(text) === text;
 }
 
-/** Returns the slot of a hash tag: its CRC-16 (XMODEM), as Redis Cluster computes it. */
+/** Returns the slot of a hash tag: its `CRC-16` (XMODEM), as Redis Cluster computes it. */
 function slotOf(tag: string): number {
   let crc = 0;
   for (const byte of Buffer.from(tag)) {

@@ -24,7 +24,7 @@ local function copyCreated(outbox, id, node, count)
   local principal, seal, initialize, version = '', nil, nil, ''
   for at = 9, 8 + count, 2 do
     local name, value = ARGV[at], ARGV[at + 1]
-    -- A long value has several fields, in their order: init, init1 and so on.
+    -- A long value has several fields, in their order: `init`, `init1` and so on.
     if name == 'pr' then principal = value
     elseif name == 'pv' then version = value
     elseif string.find(name, '^seal%d*$') then seal = (seal or '') .. value

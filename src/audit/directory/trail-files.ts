@@ -1,0 +1,77 @@
+/** The files of an audit trail in a directory. */
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** One file: `<day>.<number>.jsonl`, or the same with `.gz`. It has records of one day (UTC), and one sink has written it. */
+export interface TrailFile {
+  /** Such as `2026-11-30`. */
+  day: string;
+  number: number;
+  name: string;
+  path: string;
+  isCompressed: boolean;
+}
+
+const NAME = /^(\d{4}-\d\d-\d\d)\.(\d{4,9})\.jsonl(\.gz)?$/;
+/** The ending of a file that is being written in place of another one. */
+export const TEMPORARY = '.tmp';
+
+/**
+ * A file that was not written for this long is not written any more. A sink that comes back to it begins a new file. So others
+ * may compress it, or rewrite it.
+ */
+export const FINISHED_MS = 10 * 60_000;
+
+export function nameOf(day: string, number: number): string {
+  return `${day}.${String(number).padStart(4, '0')}.jsonl`;
+}
+
+/** Returns the day of a time, in UTC. */
+export function dayOf(at: number): string {
+  return new Date(at).toISOString().slice(0, 10);
+}
+
+/**
+ * Lists the files, by day and number. If a compressed file is there, the plain one of the same number is what it was made of,
+ * and is left out. Rejects if the directory cannot be read.
+ */
+export async function listFiles(directory: string): Promise<TrailFile[]> {
+  const files = new Map<string, TrailFile>();
+  for (const name of await readdir(directory)) {
+    const [, day, number, gz] = NAME.exec(name) ?? [];
+    if (day === undefined || number === undefined) continue;
+    const key = `${day}.${Number(number)}`;
+    const isCompressed = gz !== undefined;
+    if (!isCompressed && files.has(key)) continue;
+    files.set(key, {
+      day,
+      number: Number(number),
+      name,
+      path: join(directory, name),
+      isCompressed,
+    });
+  }
+  return [...files.values()].sort((a, b) =>
+    a.day === b.day ? a.number - b.number : a.day < b.day ? -1 : 1,
+  );
+}
+
+/** True if no sink writes into the file any more. */
+export async function isFinished({ path, isCompressed }: TrailFile): Promise<boolean> {
+  if (isCompressed) return true;
+  return Date.now() - (await stat(path)).mtimeMs > FINISHED_MS;
+}
+
+/** Makes the names of a directory durable. */
+export async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
