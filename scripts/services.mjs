@@ -1,7 +1,7 @@
-// Makes sure that the programs which tests and demo run beside Node are installed: redis-server and nginx, prometheus, and for the
-// tests of the monitor's page chromium.
+// Makes sure that the programs which tests and demo run beside Node are installed: redis-server and nginx, prometheus, postgresql,
+// and for the tests of the monitor's page chromium.
 //
-//     node scripts/services.mjs [redis-server] [nginx] [prometheus] [chromium]
+//     node scripts/services.mjs [redis-server] [nginx] [prometheus] [postgresql] [chromium]
 //
 // Without a name it looks after the first two. WITHOUT=prometheus,chromium leaves these out, and npm test then leaves out the tests
 // that need them. Almost all tests need Redis; npm run test:unit has those that do not.
@@ -10,15 +10,18 @@
 // where that is possible without a question; else it says what to install and ends with code 1. No service is started
 // by it: tests and demo start their own.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** What is asked for without arguments. */
 const usual = ['redis-server', 'nginx'];
-const known = [...usual, 'prometheus', 'chromium'];
+const known = [...usual, 'prometheus', 'postgresql', 'chromium'];
 /** Other names of a program. */
-const names = { chromium: ['chromium-browser', 'google-chrome'] };
+const names = { chromium: ['chromium-browser', 'google-chrome'], postgresql: ['postgres'] };
 const systemFolders = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/opt/homebrew/bin'];
+
+/** Folders with a folder for each version of PostgreSQL, whose programs are in `bin` (Debian, Fedora) or beside it (Alpine). */
+const postgresFolders = ['/usr/lib/postgresql', '/usr', '/usr/libexec', '/opt/homebrew/opt'];
 
 /** Each is asked for in this order; `packages` gives the package where its name is not that of the program. */
 const managers = [
@@ -26,12 +29,17 @@ const managers = [
     program: 'apt-get',
     needsRoot: true,
     packages: {},
-    // Debian starts a service when it is installed, unless this file says no.
+    // Debian starts a service when it is installed, and makes a database, unless these files say no.
     script: (packages) => `
       set -e
+      cluster=/etc/postgresql-common/createcluster.d/none.conf
       policy=/usr/sbin/policy-rc.d
+      made=$cluster
+      trap 'rm -f $made' EXIT
+      mkdir -p $(dirname $cluster)
+      echo 'create_main_cluster = false' > $cluster
       if [ ! -e $policy ]; then
-        trap 'rm -f $policy' EXIT
+        made="$cluster $policy"
         printf '#!/bin/sh\\nexit 101\\n' > $policy
         chmod +x $policy
       fi
@@ -48,7 +56,11 @@ const managers = [
   {
     program: 'dnf',
     needsRoot: true,
-    packages: { 'redis-server': 'redis', prometheus: 'golang-github-prometheus' },
+    packages: {
+      'redis-server': 'redis',
+      prometheus: 'golang-github-prometheus',
+      postgresql: 'postgresql-server',
+    },
     script: (packages) => `dnf install -y ${packages}`,
   },
   {
@@ -61,9 +73,26 @@ const managers = [
 
 function find(program) {
   const folders = [...(process.env.PATH ?? '').split(delimiter), ...systemFolders];
+  if (program === 'postgresql') folders.push(...foldersOfPostgres());
   return [program, ...(names[program] ?? [])]
     .flatMap((name) => folders.map((folder) => join(folder, name)))
     .find(isExecutable);
+}
+
+function foldersOfPostgres() {
+  return postgresFolders.flatMap((folder) =>
+    namesIn(folder)
+      .filter((version) => /^(\d+|(pgsql-|postgresql@?)\d+)$/.test(version))
+      .flatMap((version) => [join(folder, version, 'bin'), join(folder, version)]),
+  );
+}
+
+function namesIn(folder) {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 function isExecutable(path) {
@@ -112,10 +141,10 @@ function main() {
   }
   console.error(`
 Please install ${missing.join(' and ')}, for instance:
-  Debian, Ubuntu   sudo apt-get install redis-server nginx prometheus chromium
-  Alpine           sudo apk add redis nginx prometheus chromium
-  Fedora           sudo dnf install redis nginx golang-github-prometheus chromium
-  macOS            brew install redis nginx prometheus chromium
+  Debian, Ubuntu   sudo apt-get install redis-server nginx prometheus postgresql chromium
+  Alpine           sudo apk add redis nginx prometheus postgresql chromium
+  Fedora           sudo dnf install redis nginx golang-github-prometheus postgresql-server chromium
+  macOS            brew install redis nginx prometheus postgresql chromium
 
 ${withoutThem(missing)}
 `);

@@ -1,8 +1,11 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Debian keeps nginx in /usr/sbin, which is not on every user's PATH. */
 const systemFolders = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/opt/homebrew/bin'];
+
+/** Folders with a folder for each version of PostgreSQL, whose programs are in `bin` (Debian, Fedora) or beside it (Alpine). */
+const postgresFolders = ['/usr/lib/postgresql', '/usr', '/usr/libexec', '/opt/homebrew/opt'];
 
 /** The full path of a program, or `undefined` if this machine has none. */
 export function findBinary(name: string): string | undefined {
@@ -14,8 +17,36 @@ export function findBinary(name: string): string | undefined {
 export function requireBinary(name: string): string {
   const path = findBinary(name);
   if (path !== undefined) return path;
-  const program = name === 'promtool' ? 'prometheus' : name;
-  throw new Error(
+  throw notInstalled(name, name === 'promtool' ? 'prometheus' : name);
+}
+
+/** The full path of a program of PostgreSQL. Debian keeps them beside the PATH, for each version. The newest is taken. */
+export function requirePostgres(name: 'initdb' | 'postgres'): string {
+  const folders = postgresFolders.flatMap((folder) =>
+    namesIn(folder)
+      .filter((version) => /^(\d+|(pgsql-|postgresql@?)\d+)$/.test(version))
+      .sort((a, b) => versionOf(b) - versionOf(a))
+      .flatMap((version) => [join(folder, version, 'bin'), join(folder, version)]),
+  );
+  const path = folders.map((folder) => join(folder, name)).find(isExecutable) ?? findBinary(name);
+  if (path === undefined) throw notInstalled(name, 'postgresql');
+  return path;
+}
+
+function versionOf(folder: string): number {
+  return Number(/\d+$/.exec(folder)?.[0]);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function notInstalled(name: string, program: string): Error {
+  return new Error(
     `${name} is not installed. \`node scripts/services.mjs ${program}\` installs it.`,
   );
 }

@@ -15,6 +15,12 @@ export interface Service {
   stop: () => Promise<void>;
 }
 
+/** The user that a program runs as. Only root can choose one. */
+export interface ServiceUser {
+  uid: number;
+  gid: number;
+}
+
 /** The service ended before it was ready, or was not ready in time. The message contains its output. */
 export class StartError extends Error {
   override name = 'StartError';
@@ -27,7 +33,7 @@ export class StartError extends Error {
     super(`${program} ${what}. It wrote:\n${output.trim() || '(nothing)'}`);
   }
 
-  /** True if another process has the port, according to the output of Redis or nginx. */
+  /** True if another process has the port, according to the output of Redis, nginx or PostgreSQL. */
   get isPortTaken(): boolean {
     return /already in use|Failed listening on port/i.test(this.output);
   }
@@ -58,13 +64,13 @@ function diesWithParent(): readonly string[] {
 export async function startService(
   command: string,
   args: readonly string[],
-  options: { ready: RegExp; cwd: string; timeoutMs?: number },
+  options: { ready: RegExp; cwd: string; timeoutMs?: number; user?: ServiceUser | undefined },
 ): Promise<Service> {
-  const { ready, cwd, timeoutMs = 15_000 } = options;
+  const { ready, cwd, timeoutMs = 15_000, user } = options;
   mortal ??= diesWithParent();
   const [program, ...rest] = [...mortal, command, ...args] as [string, ...string[]];
 
-  const child = spawn(program, rest, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, rest, { ...user, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = new OutputTail(child.stdout, child.stderr);
   const onParentExit = (): void => void child.kill('SIGKILL');
   process.once('exit', onParentExit);
