@@ -6,6 +6,7 @@
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
 import { startRedis } from '../test/rig/redis.js';
+import { AUDIT_SCENARIOS } from './worst-steps/audit-scenarios.js';
 import { SDK_STORE_SCENARIOS } from './worst-steps/sdk-store-scenarios.js';
 import { SESSION_SCENARIOS } from './worst-steps/session-scenarios.js';
 import type { Scenario } from './worst-steps/world.js';
@@ -17,7 +18,11 @@ interface Cost {
   commands: number;
 }
 
-export const SCENARIOS: readonly Scenario[] = [...SESSION_SCENARIOS, ...SDK_STORE_SCENARIOS];
+export const SCENARIOS: readonly Scenario[] = [
+  ...SESSION_SCENARIOS,
+  ...SDK_STORE_SCENARIOS,
+  ...AUDIT_SCENARIOS,
+];
 
 /**
  * Runs a step `times` times, and returns the run whose longest command took the least time. On a busy machine, commands
@@ -53,7 +58,7 @@ async function main(only: string): Promise<void> {
     if (!`${script} ${situation}`.includes(only)) continue;
     await redis.flushall();
     const world = new World(redis, server.url, `w${at}`);
-    await Promise.all([world.a.backplane.ready(), world.b.backplane.ready()]);
+    await world.ready();
     const step = await prepare(world);
     const { longestUs, commands } = await measure(redis, step);
     console.log(`| ${script} | ${situation} | ${longestUs} | ${commands} |`);

@@ -1,7 +1,12 @@
 /** The nodes and sessions of a scenario. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import type { JoinedBackplane, NewSession, Operation } from '../../src/backplane/backplane.js';
+import type {
+  JoinedBackplane,
+  NewSession,
+  Operation,
+  OutboxLimits,
+} from '../../src/backplane/backplane.js';
 import type { SdkStoreAccess } from '../../src/backplane/sdk-store-access.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { systemClock } from '../../src/protocol/timing/clock.js';
@@ -23,14 +28,15 @@ export interface Scenario {
   prepare: (world: World) => Promise<() => Promise<unknown>>;
 }
 
-/** Two nodes on one Redis. */
+/** Two nodes on one Redis, and perhaps one with an audit trail. */
 export class World {
   readonly a: Node;
   readonly b: Node;
+  private auditing: Node | undefined;
 
   constructor(
     readonly redis: Redis,
-    url: string,
+    private readonly url: string,
     readonly prefix: string,
   ) {
     this.a = new Node(url, prefix, 'node-a');
@@ -41,12 +47,25 @@ export class World {
     return `${this.prefix}:{${id}}`;
   }
 
+  async ready(): Promise<void> {
+    await Promise.all([this.a.backplane.ready(), this.b.backplane.ready()]);
+  }
+
+  /** Adds a node with an audit trail. */
+  async audited(maxSessionBytes: number): Promise<Node> {
+    const audit = { whenFull: 'drop' as const, maxSessionBytes, maxTotalBytes: 1e9 };
+    this.auditing = new Node(this.url, this.prefix, 'node-c', audit);
+    await this.auditing.backplane.ready();
+    return this.auditing;
+  }
+
   async close(): Promise<void> {
-    await Promise.all([this.a.backplane.leave(), this.b.backplane.leave()]);
+    const nodes = [this.a, this.b, ...(this.auditing === undefined ? [] : [this.auditing])];
+    await Promise.all(nodes.map(({ backplane }) => backplane.leave()));
   }
 }
 
-class Node {
+export class Node {
   readonly backplane: JoinedBackplane;
   private number = 0;
 
@@ -54,11 +73,13 @@ class Node {
     url: string,
     prefix: string,
     readonly id: string,
+    audit?: OutboxLimits,
   ) {
     this.backplane = redisBackplane({ redis: url, prefix }).join({
       ...{ nodeId: id, clock: systemClock, leaseMs: 10_000, commandTimeoutMs: 10_000 },
       ...{ sessionTtlMs: SESSION_TTL_MS, pendingTtlMs: 300_000 },
       retention: { maxEvents: MOST_EVENTS, maxAgeMs: 3_600_000, maxBytes: MOST_BYTES },
+      audit,
       onMessage: () => undefined,
       onLost: () => undefined,
       onLapse: () => undefined,

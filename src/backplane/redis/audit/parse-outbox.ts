@@ -11,6 +11,9 @@ const SESSION_ID = /^[\x21-\x7e]{1,256}$/;
 const MOST_WORDS = 64;
 const ENDS = ['deleted', 'removed', 'expired'] as const;
 
+/** The place of an entry, and its fields and values. */
+export type OutboxRow = [string, string[]];
+
 /** The session of an entry that does not say whose it is. */
 const UNKNOWN_SESSION = '-';
 
@@ -18,14 +21,16 @@ const UNKNOWN_SESSION = '-';
  * Parses an entry of an outbox. If no script of this library has written it, `isSound` is false, and the entry is a gap of one
  * entry. So the archiver passes over it, and the trail shows that something is missing.
  */
-export function parseOutboxEntry(row: unknown): { entry: OutboxEntry; isSound: boolean } {
-  const [place, flat] = row as [string, string[]];
+export function parseOutboxEntry([place, flat]: OutboxRow): {
+  entry: OutboxEntry;
+  isSound: boolean;
+} {
   const fields = new Map<string, string>();
   for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
   const [ended, gap, from] = [fields.get('end'), wholeOf('gap'), wholeOf('from')];
   const [logId, sessionId] = [fields.get('i') ?? place, fields.get('u')];
   const knowsSession = sessionId !== undefined && SESSION_ID.test(sessionId);
-  const id = formatPlace({ place, logId: fields.get('i') ?? '', sessionId: sessionId ?? '' });
+  const id = placeOf([place, flat]);
   const isSound =
     knowsSession &&
     flat.length <= MOST_WORDS &&
@@ -74,6 +79,27 @@ export interface Place {
   place: string;
   logId: string;
   sessionId: string;
+}
+
+/** Returns the place of a row, as the entry has it as its `id`. The place of a malformed row alone names it. */
+export function placeOf([place, flat]: OutboxRow): string {
+  const valueOf = (name: string): string => {
+    const at = flat.findIndex((field, index) => index % 2 === 0 && field === name);
+    return at < 0 ? '' : (flat[at + 1] ?? '');
+  };
+  const [logId, sessionId] = [valueOf('i'), valueOf('u')];
+  const isSound = SESSION_ID.test(sessionId) && (logId === '' || LOG_ID.test(logId));
+  return formatPlace(isSound ? { place, logId, sessionId } : { place, logId: '', sessionId: '' });
+}
+
+/** Returns the first rows, up to the one with which they have this many bytes or more. */
+export function untilFull(rows: OutboxRow[], maxBytes: number): OutboxRow[] {
+  let bytes = 0;
+  const last = rows.findIndex(([, flat]) => {
+    for (const value of flat) bytes += Buffer.byteLength(value);
+    return bytes >= maxBytes;
+  });
+  return last < 0 ? rows : rows.slice(0, last + 1);
 }
 
 export function formatPlace({ place, logId, sessionId }: Place): string {

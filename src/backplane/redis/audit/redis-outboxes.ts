@@ -5,17 +5,30 @@ import type {
   AuditOutboxes,
   Delivered,
   OutboxCheckpoint,
+  OutboxEntry,
   OutboxPage,
   OutboxReply,
 } from '../../roles/audit-outboxes.js';
 import type { CommandConnection } from '../connection/redis-connection.js';
 import type { RedisKeys } from '../redis-keys.js';
 import { isOutboxName, ONLY_OUTBOX } from './outbox-names.js';
-import { parseCheckpoint, parseOutboxEntry, parsePlace } from './parse-outbox.js';
+import type { OutboxRow } from './parse-outbox.js';
+import {
+  parseCheckpoint,
+  parseOutboxEntry,
+  parsePlace,
+  placeOf,
+  untilFull,
+} from './parse-outbox.js';
+import { ReadEntries } from './read-entries.js';
 
-/** While Redis reads a page, it serves no other client. So a page has no more than this, whatever is asked for. */
+/** While Redis reads a page, it serves no other client. So a page has no more entries, whatever is asked for. */
 const PAGE_ENTRIES = 1_000;
-const PAGE_BYTES = 1024 * 1024;
+/** If no more bytes wait, a page may be read with one command, however large its entries are. */
+const LITTLE_BYTES = 2 * 1024 * 1024;
+/** Else a script reads the page, which takes longer. So its page is smaller. */
+const SCRIPT_ENTRIES = 500;
+const SCRIPT_BYTES = 512 * 1024;
 /** How many sessions one step looks at for their end. */
 const MOST_LOOKED_AT = 250;
 /** How many outboxes of a cluster are asked at a time. */
@@ -29,6 +42,7 @@ interface Options {
 /** The archiver's side of the outboxes in Redis. It needs no joined backplane. */
 export class RedisOutboxes implements AuditOutboxes {
   private readonly oddEntries: LogLimit;
+  private readonly read = new ReadEntries();
 
   constructor(
     private readonly connection: CommandConnection,
@@ -75,23 +89,42 @@ export class RedisOutboxes implements AuditOutboxes {
   }
 
   async readOutbox(outbox: string, page: OutboxPage): Promise<OutboxReply> {
-    const { archiver, mark, after, maxEntries, maxBytes } = page;
+    const { archiver, mark, after } = page;
     const [key, , counts] = this.redisKeys.ofOutbox(outbox);
     const from = after === undefined ? undefined : parsePlace(after);
-    const reply = await this.connection.run((client) =>
-      client['anynode:audit/read-outbox'](
-        ...[key, counts, archiver, mark],
-        ...[from?.place ?? '', from?.logId ?? '', from?.sessionId ?? ''],
-        ...[Math.min(maxEntries, PAGE_ENTRIES), Math.min(maxBytes, PAGE_BYTES)],
-      ),
+    const [claimedBy, current, waiting] = await this.connection.run((client) =>
+      client.hmget(counts, 'a', 'm', 'b'),
     );
-    if (reply === 'lost' || reply === 'changed') return { status: reply };
-    const entries = (reply as unknown[]).map((row) => {
+    // An acknowledgment is refused for the same reasons. So what another archiver does meanwhile does no harm.
+    if (claimedBy !== archiver) return { status: 'lost' };
+    if ((current ?? '') !== mark) return { status: 'changed' };
+    // The page begins with the entry `after`, which has to be the one that the caller has read.
+    const extra = from === undefined ? 0 : 1;
+    const isLittle = Number(waiting ?? 0) <= LITTLE_BYTES;
+    const most = Math.min(page.maxEntries, isLittle ? PAGE_ENTRIES : SCRIPT_ENTRIES) + extra;
+    const start = from?.place ?? '-';
+    const rows = (await this.connection.run((client) =>
+      isLittle
+        ? client.xrange(key, start, '+', 'COUNT', most)
+        : client['anynode:audit/read-outbox'](
+            key,
+            start,
+            most,
+            SCRIPT_BYTES,
+            extra === 1 ? '1' : '',
+          ),
+    )) as OutboxRow[];
+    if (from !== undefined) {
+      const [first] = rows.splice(0, 1);
+      if (first === undefined || placeOf(first) !== after) return { status: 'changed' };
+    }
+    const parsed = untilFull(rows, page.maxBytes).map((row) => {
       const { entry, isSound } = parseOutboxEntry(row);
       if (!isSound) this.sayOdd(outbox, entry.id);
-      return entry;
+      return [row[0], entry] as [string, OutboxEntry];
     });
-    return { status: 'ok', entries };
+    this.read.add(outbox, `${archiver} ${mark}`, from?.place, parsed);
+    return { status: 'ok', entries: parsed.map(([, entry]) => entry) };
   }
 
   async chains(outbox: string, sessionIds: string[]): Promise<(string | undefined)[]> {
@@ -113,11 +146,13 @@ export class RedisOutboxes implements AuditOutboxes {
     { archiver, mark, upTo, chains, ordinal }: Delivered,
   ): Promise<OutboxCheckpoint | 'changed' | 'lost'> {
     const { place, logId, sessionId } = parsePlace(upTo);
+    const removed = this.read.take(outbox, `${archiver} ${mark}`, place);
     // The mark is new with each call, so all tries of this call, and no other one, find it again.
     const next = randomBytes(12).toString('base64url');
     const args = [
       ...this.redisKeys.ofOutbox(outbox),
       ...[archiver, mark, next, ordinal, place, logId, sessionId],
+      ...[removed?.length ?? '', ...(removed ?? []).flat()],
       ...[...chains].flatMap(([id, state]) => [id, state ?? '']),
     ];
     const reply = await this.connection.run((client) => client['anynode:audit/acknowledge'](args));

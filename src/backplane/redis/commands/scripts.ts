@@ -34,7 +34,7 @@ const SCRIPTS = {
   time: { keys: 1 },
   'audit/archiver-lease': { keys: 1 },
   'audit/claim-outbox': { keys: 1 },
-  'audit/read-outbox': { keys: 2 },
+  'audit/read-outbox': { keys: 1 },
   'audit/begin-chains': { keys: 2 },
   'audit/acknowledge': { keys: 4 },
   'audit/end-expired': { keys: 4 },

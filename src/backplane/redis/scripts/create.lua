@@ -48,7 +48,7 @@ redis.call('HSET', record, 'born', mark, 'at', ms, 'seen', ms, unpack(ARGV, 9, 8
 redis.call('DEL', streams)
 redis.call('DEL', events)
 
-if outbox then endFormer(outbox, ARGV[7]) end
+if outbox then endFormer(outbox) end
 
 local entries, bytes, count, lastId = {}, 0, 0, nil
 local function log(message, ...)

@@ -10,6 +10,7 @@
 -- Returns the principal, 0 if there is no such session, or -1 if it is another principal's.
 
 --- @include "audit/outbox"
+--- @include "audit/session-end"
 --- @include "session-keys"
 --- @include "stored-values"
 --- @include "streams-hash"
@@ -22,7 +23,7 @@ if ARGV[1] == '' and principal ~= ARGV[2] then return -1 end
 
 local outbox = openOutbox(ARGV[5], ARGV[4])
 if outbox.err and ARGV[6] == '1' then return outbox end
-local audited = not outbox.err and not outbox.isNew and outbox.hasSession()
+local audited = not outbox.err and isAudited(outbox)
 
 local told = {}
 local function tellOnce(node)
@@ -46,7 +47,7 @@ redis.call('UNLINK', record)
 redis.call('UNLINK', streams)
 onLog('UNLINK', events)
 if audited then
-  outbox.finish(ARGV[1] == '1' and 'removed' or 'deleted')
+  addEnd(outbox, ARGV[1] == '1' and 'removed' or 'deleted')
   outbox.close()
 end
 wake()

@@ -4,6 +4,8 @@
 -- KEYS: 1 outbox, 2 its chains, 3 its counts, 4 its gaps
 -- ARGV: 1 archiver, 2 mark of the checkpoint, 3 the mark that this acknowledgment makes, 4 ordinal,
 --       5 the place of the last entry that was delivered, 6 its log id or '', 7 its session,
+--       8 of how many sessions entries were delivered, or '' if the caller does not know: then the script reads the entries, which takes
+--       longer, then of each of these sessions: id, how many bytes, the place of its last `end` or '',
 --       then session and state of each chain; '' as the state removes the chain
 --
 -- Returns 'ok' | 'lost' | 'changed'. A repeat after a lost reply finds its own mark, changes nothing and returns 'ok'.
@@ -29,20 +31,26 @@ local function onAll(command, key, names)
   return values
 end
 
--- Count what is to be removed, by session.
+-- How many bytes are to be removed, by session, and which ends of sessions.
 local sizes, sessions, ends, all = {}, {}, {}, 0
-local from, chunk, reading = '-', chunkOf(counts), true
-while reading do
-  local items = redis.call('XRANGE', outbox, from, upTo, 'COUNT', chunk)
-  for _, item in ipairs(items) do
+local function remove(sid, size)
+  if not sizes[sid] then sessions[#sessions + 1] = sid end
+  sizes[sid], all = (sizes[sid] or 0) + size, all + size
+end
+local known = tonumber(ARGV[8])
+for at = 9, 8 + 3 * (known or 0), 3 do
+  remove(ARGV[at], tonumber(ARGV[at + 1]))
+  if ARGV[at + 2] ~= '' then ends[#ends + 1] = { 'e:' .. ARGV[at], ARGV[at + 2] } end
+end
+local from = not known and '-'
+while from do
+  local item = redis.call('XRANGE', outbox, from, upTo, 'COUNT', 1)[1]
+  if item then
     local e = entry(item[2])
-    local size, sid = ENTRY_BYTES + #(e.m or ''), e.u or ''
-    if not sizes[sid] then sessions[#sessions + 1] = sid end
-    sizes[sid], all = (sizes[sid] or 0) + size, all + size
-    if e['end'] then ends[#ends + 1] = { 'e:' .. sid, item[1] } end
+    remove(e.u or '', ENTRY_BYTES + #(e.m or ''))
+    if e['end'] then ends[#ends + 1] = { 'e:' .. (e.u or ''), item[1] } end
   end
-  reading = #items == chunk
-  if reading then from = '(' .. items[#items][1] end
+  from = item and '(' .. item[1]
 end
 
 -- A full Redis refuses only the first write of a script, and not these.
@@ -52,7 +60,8 @@ redis.call('XDEL', outbox, upTo)
 local fields, emptied, changed = {}, {}, {}
 for at, sid in ipairs(sessions) do fields[at] = 'b:' .. sid end
 local before, bytes = onAll('HMGET', counts, fields), number(redis.call('HGET', counts, 'b'))
-bytes = math.max(0, bytes - all)
+-- What a script that failed in the middle has not counted ends with the last entry.
+bytes = redis.call('XLEN', outbox) > 0 and math.max(0, bytes - all) or 0
 for at, sid in ipairs(sessions) do
   local left = number(before[at]) - sizes[sid]
   sizes[sid] = math.max(0, left)
@@ -71,7 +80,7 @@ onAll('HDEL', counts, emptied)
 onAll('HSET', counts, changed)
 
 local ended, states = {}, {}
-for at = 8, #ARGV, 2 do
+for at = 9 + 3 * (known or 0), #ARGV, 2 do
   if ARGV[at + 1] == '' then
     ended[#ended + 1] = ARGV[at]
   else

@@ -8,6 +8,7 @@
 -- Returns the cursor at which to go on, or '' after the last chain.
 
 --- @include "audit/outbox"
+--- @include "audit/session-end"
 
 local MOST, ended = 100, 0
 local scan = redis.call('HSCAN', KEYS[2], ARGV[1], 'COUNT', ARGV[2])
@@ -22,7 +23,7 @@ for at = 1, #scan[2], 2 do
       if outbox.err then return outbox end
       -- A full Redis refuses only the first write of a script, and not this one.
       redis.call('HDEL', KEYS[3], 'e:' .. sid)
-      outbox.finish('expired')
+      addEnd(outbox, 'expired')
       outbox.close()
       ended = ended + 1
       -- The next run looks at the same chains, and passes over those that have ended.

@@ -11,21 +11,15 @@ local function refusalOf(counts, archiver, mark)
 end
 
 -- Returns whether the outbox has an entry as an archiver has read it. `id` is its place, `logId` and `sid` what it says of itself. A
--- failover may have lost it, and another entry may have got its place. If the entry is there, so are all before it.
+-- failover may have lost it, and another entry may have got its place. If the entry is there, so are all before it. Without `sid`, any
+-- entry will do: no script has written the one that the archiver has read.
 local function hasEntry(outbox, id, logId, sid)
   local found = redis.call('XRANGE', outbox, id, id)[1]
-  if not found then return false end
-  local its, of = '', ''
+  if not found or sid == '' then return found ~= nil end
+  local its, of = nil, nil
   for i = 1, #found[2], 2 do
-    if found[2][i] == 'i' then its = found[2][i + 1] end
-    if found[2][i] == 'u' then of = found[2][i + 1] end
+    if found[2][i] == 'i' then its = its or found[2][i + 1] end
+    if found[2][i] == 'u' then of = of or found[2][i + 1] end
   end
-  return its == logId and of == sid
-end
-
--- Returns how many entries a script may read at a time. One entry may be as large as a page. If little waits, it may read many.
-local function chunkOf(counts)
-  local MANY, LITTLE_BYTES = 100, 1048576
-  local bytes = tonumber(redis.call('HGET', counts, 'b') or '')
-  return bytes and bytes <= LITTLE_BYTES and MANY or 1
+  return (its or '') == logId and of == sid
 end

@@ -1,14 +1,14 @@
 -- What create.lua adds to the outbox of the audit trail.
 
+--- @include "audit/session-end"
 
 -- Ends the chain of an expired session that had the same id, unless its end waits already.
-local function endFormer(outbox, sid)
-  if outbox.isNew then return end
-  local hasEnded = redis.call('HDEL', outbox.counts, 'e:' .. sid) == 1
-  if not hasEnded and outbox.hasSession() then
-    outbox.finish('expired')
-    redis.call('HDEL', outbox.counts, 'e:' .. sid)
-  end
+local function endFormer(outbox)
+  if not isAudited(outbox) then return end
+  local hasEnded = redis.call('HDEL', outbox.counts, 'e:' .. outbox.sid) == 1
+  if hasEnded then return end
+  addEnd(outbox, 'expired')
+  redis.call('HDEL', outbox.counts, 'e:' .. outbox.sid)
 end
 
 local function copyWithMessage(outbox, id, message, ...)

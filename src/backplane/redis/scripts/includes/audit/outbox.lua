@@ -35,97 +35,91 @@
 --   d  entries over the bound are left out
 --
 -- Returns an error, with which the script has to end, if the outbox cannot be used now. Nothing may have been written before.
+--
+-- Each step with the option `audit` runs this, so it is short and makes few functions. Measured with Redis 7.0, a step takes about 7 us
+-- longer than without the option, which is 27 us.
 local function openOutbox(setting, sid)
   local policy, most, mostInAll, key = string.match(setting, '^(%a+) (%d+) (%d+) (.+)$')
-  local counts, chains, gaps = key .. ':counts', key .. ':chains', key .. ':gaps'
-  most, mostInAll = tonumber(most), tonumber(mostInAll)
+  local counts = key .. ':counts'
   if #policy > 1 then
     -- While the slot moves, Redis refuses a command on two or more keys if one of them is missing here. It may be on the other server.
-    local there = redis.pcall('EXISTS', key, chains, counts, gaps)
+    local there = redis.pcall('EXISTS', key, counts, key .. ':chains', key .. ':gaps')
     if type(there) == 'table' then return redis.error_reply('TRYAGAIN The outbox is being moved') end
+    policy = string.sub(policy, 1, 1)
   end
   local stored = redis.pcall('HMGET', counts, 'b', 'b:' .. sid, 'g')
   if stored.err then return redis.error_reply('ERR The outbox cannot be read') end
-  local function number(text)
-    return text and #text <= 15 and string.find(text, '^%d+$') and tonumber(text) or 0
-  end
-  local bytes, ofSession, sessionsWithGaps = number(stored[1]), number(stored[2]), number(stored[3])
-  local gap, from
-  if sessionsWithGaps > 0 then
-    gap, from = string.match(redis.call('HGET', gaps, sid) or '', '^(%d+) (%d+)$')
-    gap = gap and number(gap)
-  end
-  local hadGap = gap ~= nil
+  local bytes, ofSession = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
+  -- Another text than a number, or none of this size, was written by no script.
+  if not bytes or not (bytes >= 0 and bytes < 1e15) then bytes = 0 end
+  if not ofSession or not (ofSession >= 0 and ofSession < 1e15) then ofSession = 0 end
+  most, mostInAll = tonumber(most), tonumber(mostInAll)
 
   local outbox = {
     key = key,
     counts = counts,
-    chains = chains,
+    sid = sid,
+    -- How many bytes wait, in all and of the session.
+    bytes = bytes,
+    ofSession = ofSession,
     -- Whether nothing of the outbox exists.
     isNew = not stored[1],
     -- Whether the step has to be refused.
-    isFull = string.sub(policy, 1, 1) == 'r' and (bytes >= mostInAll or ofSession >= most),
-    -- Set to the params of `initialize` before the entry that belongs to them is copied.
+    isFull = policy == 'r' and (bytes >= mostInAll or ofSession >= most),
+    -- How many entries of the session were left out since its last copy, and since when. They have no entry yet.
+    gap = nil,
+    from = nil,
+    -- Whether there was a gap before this step.
+    hadGap = false,
+    -- The params of `initialize`. They are set before the entry that they belong to is copied.
     initialize = nil,
+    hasChanged = false,
   }
-  local leavesOut, hasChanged = string.sub(policy, 1, 1) == 'd', false
-
-  local function count(size)
-    bytes, ofSession, hasChanged = bytes + size, ofSession + size, true
-  end
-  local function addGap()
-    redis.call('XADD', key, '*', 'u', sid, 'gap', gap, 'from', from)
-    count(ENTRY_BYTES)
-    gap, from = nil, nil
+  if stored[3] and stored[3] ~= '0' then
+    outbox.gap, outbox.from = string.match(redis.call('HGET', key .. ':gaps', sid) or '', '^(%d+) (%d+)$')
+    outbox.hadGap = outbox.gap ~= nil
   end
 
   -- Adds the copy of an entry of the session's log. `...` are its fields and values.
   function outbox.copy(id, message, ...)
     local size = ENTRY_BYTES + (message and #message or 0)
-    if leavesOut then
-      local needed = size + (gap and ENTRY_BYTES or 0)
-      if bytes + needed > mostInAll or ofSession + needed > most then
-        gap, from, hasChanged = (gap or 0) + 1, from or string.match(id, '^%d+'), true
+    if policy == 'd' then
+      local needed = size + (outbox.gap and ENTRY_BYTES or 0)
+      if outbox.bytes + needed > mostInAll or outbox.ofSession + needed > most then
+        outbox.gap, outbox.from = (outbox.gap or 0) + 1, outbox.from or string.match(id, '^%d+')
+        outbox.limits, outbox.hasChanged = string.match(setting, '^%a+ (%d+ %d+) '), true
         return
       end
     end
-    if gap then addGap() end
+    if outbox.gap then
+      redis.call('XADD', key, '*', 'u', sid, 'gap', outbox.gap, 'from', outbox.from)
+      outbox.gap, outbox.from, size = nil, nil, size + ENTRY_BYTES
+    end
     if outbox.initialize then
       redis.call('XADD', key, '*', 'i', id, 'u', sid, 'init', outbox.initialize, ...)
       outbox.initialize = nil
     else
       redis.call('XADD', key, '*', 'i', id, 'u', sid, ...)
     end
-    count(size)
-  end
-
-  -- Returns whether the outbox has anything of the session: entries, a gap or a chain.
-  function outbox.hasSession()
-    return ofSession > 0 or gap ~= nil or redis.call('HEXISTS', chains, sid) == 1
-  end
-
-  -- Adds the entry which says that the session has ended. It is stored even if the outbox is full.
-  function outbox.finish(reason)
-    if gap then addGap() end
-    redis.call('HSET', counts, 'e:' .. sid, redis.call('XADD', key, '*', 'u', sid, 'end', reason))
-    count(ENTRY_BYTES)
+    outbox.bytes, outbox.ofSession, outbox.hasChanged = outbox.bytes + size, outbox.ofSession + size, true
   end
 
   -- Stores the counts. A step calls this after its last entry.
   function outbox.close()
-    if not hasChanged then return end
-    if gap or hadGap then
-      if gap then redis.call('HSET', gaps, sid, gap .. ' ' .. from) else redis.call('HDEL', gaps, sid) end
-      sessionsWithGaps = math.max(0, sessionsWithGaps + (gap and 1 or 0) - (hadGap and 1 or 0))
-      redis.call('HSET', counts, 'b', bytes, 'b:' .. sid, ofSession, 'g', sessionsWithGaps)
-      if gap then redis.call('HSET', counts, 'l', most .. ' ' .. mostInAll) end
-    else
-      redis.call('HSET', counts, 'b', bytes, 'b:' .. sid, ofSession)
-    end
+    if not outbox.hasChanged then return end
+    redis.call('HSET', counts, 'b', outbox.bytes, 'b:' .. sid, outbox.ofSession)
     if outbox.isNew then
-      redis.call('HSET', chains, '', '')
-      redis.call('HSET', gaps, '', '')
-      outbox.isNew = false
+      redis.call('HSET', key .. ':chains', '', '')
+      redis.call('HSET', key .. ':gaps', '', '')
+    end
+    if not outbox.gap and not outbox.hadGap then return end
+    if outbox.gap then
+      redis.call('HSET', key .. ':gaps', sid, outbox.gap .. ' ' .. outbox.from)
+      if outbox.limits then redis.call('HSET', counts, 'l', outbox.limits) end
+      if not outbox.hadGap then redis.call('HINCRBY', counts, 'g', 1) end
+    else
+      redis.call('HDEL', key .. ':gaps', sid)
+      redis.call('HINCRBY', counts, 'g', -1)
     end
   end
   return outbox
