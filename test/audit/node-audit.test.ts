@@ -5,8 +5,10 @@ import { digestOf, hashOf } from '../../src/audit/chain.js';
 import { sealedContext } from '../../src/audit/kept-message.js';
 import { aesGcmCodec } from '../../src/codec/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
+import { legacySse } from '../../src/legacy-sse/index.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
-import { openSession, startNode, STORES } from '../integration/support/serve.js';
+import { openSession, rawClient, startNode, STORES } from '../integration/support/serve.js';
+import { connectLegacy } from '../support/legacy-client.js';
 import { request } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
@@ -58,6 +60,37 @@ describe.each(STORES)('over %s', (_, open) => {
     expect(records[6]?.durationMs).toBeGreaterThanOrEqual(0);
     expect(records[6]?.protocol).toMatch(/^20/);
     expect(node.logged).toEqual([]);
+  });
+
+  it('the record of a large `initialize` has its params, which the log leaves out', async () => {
+    const { records, sink } = recordingSink();
+    const node = await startNode({ backplane: open()(), audit: { sink } });
+    const client = rawClient();
+    const name = 'n'.repeat(3_000);
+    await client.initialize(node.url, { clientInfo: { name, version: '1' } });
+    const found = () =>
+      records.find(({ method, direction }) => method === 'initialize' && direction === 'in');
+    await expect.poll(found, { timeout: 5_000 }).toBeDefined();
+    expect(found()?.message).toMatchObject({ params: { clientInfo: { name, version: '1' } } });
+    expect(found()?.client).toBe('n'.repeat(256));
+  });
+
+  it('a session of HTTP+SSE has each outcome once, and its client from its `initialize`', async () => {
+    const { records, sink } = recordingSink();
+    const node = await startNode({ backplane: open()(), audit: { sink }, principal: () => 'ada' });
+    node.app.use(legacySse(node.mcp));
+    const legacy = await connectLegacy(`${new URL(node.url).origin}/sse`);
+    await legacy.call('echo', { a: 1 });
+    await legacy.call('echo', { a: 2 });
+    const outcomes = () => records.filter(({ outcome }) => outcome !== undefined);
+    await expect.poll(outcomes, { timeout: 5_000 }).toHaveLength(3);
+    expect(outcomes()).toMatchObject([
+      { method: 'initialize', outcome: 'ok', client: 'legacy 1.0.0', principal: 'ada' },
+      { method: 'tools/call', outcome: 'ok', tool: 'echo', receivedBy: node.mcp.nodeId },
+      { method: 'tools/call', outcome: 'ok', tool: 'echo', ranOn: node.mcp.nodeId },
+    ]);
+    expect(outcomes()[2]?.protocol).toMatch(/^20/);
+    await legacy.client.close();
   });
 
   it('a node that closes delivers what waits', async () => {

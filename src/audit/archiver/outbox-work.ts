@@ -36,7 +36,7 @@ interface Batch {
   ordinal: number;
 }
 
-export const MOST_ENTRIES = 1_000;
+const MOST_ENTRIES = 1_000;
 const MOST_BYTES = 1024 * 1024;
 /** So many chains or records of sessions are read at a time. */
 const AT_ONCE = 50;
