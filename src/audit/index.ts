@@ -9,8 +9,17 @@ export type { AuditOptions, AuditTarget } from '../options/audit-option.js';
 export type { AuditOutcome, AuditRecord, AuditRecordType, AuditSink } from './record.js';
 export { directorySink } from './directory/directory-sink.js';
 export type { DirectorySinkOptions } from './directory/directory-sink.js';
+export { postgresSink } from './postgres/postgres-sink.js';
+export type { PostgresOptions } from './postgres/postgres-sink.js';
+export type { PostgresClient, PostgresPool } from './postgres/postgres-connections.js';
+
+// Reading a trail.
+export { openTrail } from './open-trail.js';
 export { directoryTrail } from './directory/directory-trail.js';
+export { postgresTrail } from './postgres/postgres-trail.js';
 export type { OnUnreadable, Trail, TrailQuery } from './trail.js';
+export { archivedSessions } from './archived-sessions.js';
+export type { ArchivedOptions, ArchivedSessions } from './archived-sessions.js';
 
 // Whether a trail is whole.
 export { verifyTrail } from './verify-trail.js';

@@ -1,4 +1,5 @@
 import type { AuditTarget } from '../options/audit-option.js';
+import { isPostgresUrl } from './postgres-url.js';
 import type { AuditSink } from './record.js';
 
 /**
@@ -30,6 +31,10 @@ function opened(target: string): AuditSink {
 
 /** Imports only what the target needs, because `pg` need not be installed. */
 async function open(target: string): Promise<AuditSink> {
+  if (isPostgresUrl(target)) {
+    const { postgresSink } = await import('./postgres/postgres-sink.js');
+    return postgresSink(target);
+  }
   const { directorySink } = await import('./directory/directory-sink.js');
   return directorySink(target);
 }

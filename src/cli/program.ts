@@ -1,5 +1,9 @@
 import { Command, Option } from 'commander';
 import { VERSION } from '../protocol/version.js';
+import { addArchive } from './audit/add-archive.js';
+import { addErase } from './audit/add-erase.js';
+import { addRecords } from './audit/add-records.js';
+import { addVerify } from './audit/add-verify.js';
 import { addEvents } from './commands/events.js';
 import { addExport } from './commands/export.js';
 import { addKill } from './commands/kill.js';
@@ -21,6 +25,10 @@ const COMMANDS = [
   addKill,
   addMonitor,
   addView,
+  addArchive,
+  addRecords,
+  addVerify,
+  addErase,
   addServe,
 ];
 
@@ -32,7 +40,7 @@ Examples:
 
 Exit codes:
   0    success
-  1    there is no such session
+  1    there is no such session, or verify has found something
   2    wrong usage
   3    Redis cannot be reached, or refuses the command
   4    another failure

@@ -77,10 +77,42 @@ export function readEvents(
   return select(parts, sessionId, options);
 }
 
-/** Selects the events that match, up to the limit. */
 async function* select(
   parts: EventParts,
   sessionId: string,
+  options: EventOptions,
+): AsyncGenerator<SessionEvent, void, undefined> {
+  for await (const event of limited(all(parts, sessionId, options), options)) {
+    yield redacted(event, sessionId, parts.redact);
+  }
+}
+
+/**
+ * Selects events of a session that does not grow, such as one of an audit trail. `after` and `until` are places between its
+ * events; the other options are as for {@link readEvents}. Throws a `TypeError` for invalid options.
+ */
+export function selectEvents(
+  events: AsyncIterable<SessionEvent>,
+  options: EventOptions,
+): AsyncIterable<SessionEvent> {
+  check(options);
+  return limited(later(events, options), options);
+}
+
+async function* later(
+  events: AsyncIterable<SessionEvent>,
+  { after = LOG_START, signal }: EventOptions,
+): AsyncGenerator<SessionEvent, void, undefined> {
+  const from = after instanceof Date ? justBefore(startOf(after)) : after;
+  for await (const event of events) {
+    if (signal?.aborted === true) return;
+    if (compareLogIds(event.id, from) > 0) yield event;
+  }
+}
+
+/** Selects the events that match, up to the limit and the end. */
+async function* limited(
+  events: AsyncIterable<SessionEvent>,
   options: EventOptions,
 ): AsyncGenerator<SessionEvent, void, undefined> {
   const { limit = Infinity } = options;
@@ -88,11 +120,11 @@ async function* select(
   const fits = filterOf(options);
   let left = limit;
   if (left <= 0) return;
-  for await (const event of all(parts, sessionId, options)) {
+  for await (const event of events) {
     const past = until === undefined ? -1 : compareLogIds(event.id, until);
     if (past > 0) return;
     if (fits(event)) {
-      yield redacted(event, sessionId, parts.redact);
+      yield event;
       left -= 1;
     }
     if (left <= 0 || past === 0) return;

@@ -1,13 +1,16 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { EventOptions } from '../../operator/session-events.js';
-import type { SessionEventType } from '../../options/public-types.js';
+import type { SessionEvent, SessionEventType } from '../../options/public-types.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { eventLine } from '../print/event-line.js';
 import { eventDocument } from '../print/iso-times.js';
 import { orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
+import { FROM, withArchivedSession } from '../audit/from-trail.js';
+import { Output } from '../print/output.js';
+import { plain } from '../print/text.js';
 import { sessionIdOf } from '../session-of.js';
 import { placeInLog } from '../times.js';
 import { listOf, wholeNumber } from '../values.js';
@@ -21,6 +24,7 @@ interface Options
     Pick<EventOptions, 'follow' | 'after' | 'until' | 'limit' | 'direction' | 'stream'> {
   type?: SessionEventType[];
   method?: string[];
+  from?: string;
 }
 
 export function addEvents(program: Command): void {
@@ -55,28 +59,49 @@ export function addEvents(program: Command): void {
       ).choices(['in', 'out']),
     )
     .option('--stream <name>', 'only events of this stream, such as g')
+    .addOption(new Option(...FROM).conflicts('follow'))
     .action((id: string, _, command: Command) => {
       const options = command.optsWithGlobals<Options>();
+      if (options.from !== undefined) return runOnTrail(options.from, id, options);
       return withObserver(options, (context) => run(context, id, options));
     });
 }
 
 async function run(context: Context, text: string, options: Options): Promise<void> {
   const { observer, output } = context;
-  const { type: types, follow, after, until, limit, direction, stream, method } = options;
-  const wanted = { types, follow, after, until, limit, direction, stream, method };
+  const wanted = wantedOf(options);
   // This checks the options. It reads nothing yet.
   orUsage(() => observer.sessions.events(text, wanted));
   const id = await sessionIdOf(context, text);
   const { signal, release } = interruptible();
   try {
-    for await (const event of observer.sessions.events(id, { ...wanted, signal })) {
-      await (output.json
-        ? output.document(eventDocument(event))
-        : output.line(eventLine(event, output, { withDate: true })));
-    }
+    await print(observer.sessions.events(id, { ...wanted, signal }), output);
   } finally {
     release();
   }
   signal.throwIfAborted();
+}
+
+function wantedOf(options: Options): EventOptions {
+  const { type: types, follow, after, until, limit, direction, stream, method } = options;
+  return { types, follow, after, until, limit, direction, stream, method };
+}
+
+async function runOnTrail(from: string, id: string, options: Options): Promise<void> {
+  const output = new Output({ json: options.json === true });
+  const note = (text: string): void => void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
+  await withArchivedSession(from, id, options, note, (sessions) =>
+    print(
+      orUsage(() => sessions.events(id, wantedOf(options))),
+      output,
+    ),
+  );
+}
+
+async function print(events: AsyncIterable<SessionEvent>, output: Output): Promise<void> {
+  for await (const event of events) {
+    await (output.json
+      ? output.document(eventDocument(event))
+      : output.line(eventLine(event, output, { withDate: true })));
+  }
 }

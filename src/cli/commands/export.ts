@@ -4,12 +4,14 @@ import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { SessionInfo } from '../../options/public-types.js';
+import type { SessionEvent, SessionInfo } from '../../options/public-types.js';
+import { FROM, withArchivedSession } from '../audit/from-trail.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, noSuchSession } from '../exit.js';
 import { interruptible } from '../interrupts.js';
-import { counted, json } from '../print/text.js';
+import { Output } from '../print/output.js';
+import { counted, json, plain } from '../print/text.js';
 import { requireNodes, sessionIdOf } from '../session-of.js';
 import type { EventSummary } from '../../timeline/event-summary.js';
 import { summaryOf } from '../../timeline/event-summary.js';
@@ -19,6 +21,7 @@ interface Options extends GlobalOptions {
   all?: boolean;
   format: 'jsonl' | 'mermaid';
   output?: string;
+  from?: string;
 }
 
 /** Takes the lines of an export. */
@@ -50,6 +53,7 @@ export function addExport(program: Command): void {
       '--output <file>',
       'write to this file, which only its owner may read, instead of standard output',
     )
+    .option(...FROM)
     .action((id: string | undefined, _, command: Command) => {
       const { all = false, output: file, format, ...options } = command.optsWithGlobals<Options>();
       if (all === (id !== undefined)) {
@@ -58,7 +62,13 @@ export function addExport(program: Command): void {
       if (all && format === 'mermaid') {
         throw new CommandError(EXIT.usage, 'a diagram shows one session: give its id');
       }
-      return withObserver(options, (context) => run(context, { id, file, format }));
+      if (options.from === undefined) {
+        return withObserver(options, (context) => run(context, { id, file, format }));
+      }
+      if (id === undefined) {
+        throw new CommandError(EXIT.usage, '--from needs the id of one session');
+      }
+      return runOnTrail(options.from, id, { file, format, options });
     });
 }
 
@@ -68,24 +78,17 @@ async function run(
 ) {
   const { observer, output, note } = context;
   const { signal, release } = interruptible();
-  const sink: Sink =
-    file === undefined
-      ? { line: (text) => output.line(text), done: nothing, drop: nothing }
-      : await openFile(file);
+  const sink = await openSink(file, output);
   const count = { sessions: 0, events: 0 };
   const write = async (info: SessionInfo): Promise<void> => {
-    const isDiagram = format === 'mermaid';
-    const summaries: EventSummary[] = [];
-    if (!isDiagram) await sink.line(json({ v: 1, session: info.id, info }));
     count.sessions += 1;
-    for await (const event of observer.sessions.events(info.id)) {
-      signal.throwIfAborted();
-      if (isDiagram) summaries.push(summaryOf(event, { messages: false }));
-      else await sink.line(json({ v: 1, session: info.id, ...event }));
-      count.events += 1;
-    }
-    const title = `session ${info.id.slice(0, 8)} of ${info.clientInfo.name}`;
-    if (isDiagram) await sink.line(mermaid(summaries, title).trimEnd());
+    count.events += await writeSession(
+      info,
+      observer.sessions.events(info.id),
+      format,
+      sink,
+      signal,
+    );
   };
   try {
     if (id === undefined) {
@@ -105,6 +108,61 @@ async function run(
   }
   if (file !== undefined)
     note(`${counted(count.sessions, 'session')}, ${counted(count.events, 'event')} in ${file}`);
+}
+
+/** Exports one session of an audit trail. */
+async function runOnTrail(
+  from: string,
+  id: string,
+  { file, format, options }: { file: string | undefined; format: string; options: GlobalOptions },
+): Promise<void> {
+  const note = (text: string): void => void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
+  const { signal, release } = interruptible();
+  try {
+    await withArchivedSession(from, id, options, note, async (sessions) => {
+      const info = await sessions.get(id);
+      if (info === undefined) throw noSuchSession(id);
+      const sink = await openSink(file, new Output({ json: false }));
+      try {
+        const events = await writeSession(info, sessions.events(id), format, sink, signal);
+        await sink.done();
+        if (file !== undefined) note(`1 session, ${counted(events, 'event')} in ${file}`);
+      } catch (error) {
+        await sink.drop();
+        throw error;
+      }
+    });
+  } finally {
+    release();
+  }
+}
+
+/** Writes one session, and returns how many events it has. */
+async function writeSession(
+  info: SessionInfo,
+  events: AsyncIterable<SessionEvent>,
+  format: string,
+  sink: Sink,
+  signal: AbortSignal,
+): Promise<number> {
+  const isDiagram = format === 'mermaid';
+  const summaries: EventSummary[] = [];
+  let count = 0;
+  if (!isDiagram) await sink.line(json({ v: 1, session: info.id, info }));
+  for await (const event of events) {
+    signal.throwIfAborted();
+    if (isDiagram) summaries.push(summaryOf(event, { messages: false }));
+    else await sink.line(json({ v: 1, session: info.id, ...event }));
+    count += 1;
+  }
+  const title = `session ${info.id.slice(0, 8)} of ${info.clientInfo.name}`;
+  if (isDiagram) await sink.line(mermaid(summaries, title).trimEnd());
+  return count;
+}
+
+function openSink(file: string | undefined, output: Output): Promise<Sink> {
+  if (file !== undefined) return openFile(file);
+  return Promise.resolve({ line: (text) => output.line(text), done: nothing, drop: nothing });
 }
 
 const nothing = (): Promise<void> => Promise.resolve();

@@ -5,7 +5,11 @@ import { htmlFile } from '../../monitor/html-file.js';
 import { readExport } from '../../monitor/exports.js';
 import { sendText } from '../../monitor/http/reply.js';
 import type { OfflineData } from '../../monitor/wire.js';
+import type { EventSummary } from '../../timeline/event-summary.js';
+import { summaryOf } from '../../timeline/event-summary.js';
+import { FROM, withArchivedSession } from '../audit/from-trail.js';
 import { CommandError, EXIT } from '../exit.js';
+import type { KeyChoice } from '../keys.js';
 import { Output } from '../print/output.js';
 import { plain } from '../print/text.js';
 import { portNumber } from '../values.js';
@@ -18,12 +22,13 @@ interface Options {
   port: number;
   output?: string;
   json?: boolean;
+  from?: string;
 }
 
 export function addView(program: Command): void {
   program
     .command('view')
-    .argument('<file>', 'that `export` has written')
+    .argument('<what>', 'a file that `export` has written; with --from, the id of a session')
     .description('show the sessions of an export as pictures in the browser, without Redis')
     .option('--port <port>', 'to listen on, on this machine only; 0: a free one', portNumber, 0)
     .addOption(
@@ -31,12 +36,18 @@ export function addView(program: Command): void {
         'port',
       ),
     )
-    .action(async (file: string, _, command: Command) => {
-      const { port, output: target, json = false } = command.optsWithGlobals<Options>();
-      const html = htmlFile(sessionsOf(await textOf(file), file));
+    .option(...FROM)
+    .action(async (what: string, _, command: Command) => {
+      const options = command.optsWithGlobals<Options & KeyChoice>();
+      const { port, output: target, json = false, from } = options;
       const output = new Output({ json });
       const note = (text: string): void =>
         void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
+      const html = htmlFile(
+        from === undefined
+          ? sessionsOf(await textOf(what), what)
+          : await archivedSession(from, what, options, note),
+      );
       if (target !== undefined) {
         // Messages may be confidential.
         await writeFile(target, html, { mode: 0o600 }).catch((error: unknown) => {
@@ -53,6 +64,22 @@ export function addView(program: Command): void {
         return Promise.resolve();
       });
     });
+}
+
+async function archivedSession(
+  from: string,
+  id: string,
+  options: KeyChoice,
+  note: (text: string) => void,
+): Promise<OfflineData> {
+  const data: OfflineData = { sessions: [] };
+  await withArchivedSession(from, id, options, note, async (sessions) => {
+    const events: EventSummary[] = [];
+    for await (const event of sessions.events(id))
+      events.push(summaryOf(event, { messages: true }));
+    data.sessions.push({ id, info: await sessions.get(id), events });
+  });
+  return data;
 }
 
 async function textOf(file: string): Promise<string> {

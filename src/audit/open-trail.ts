@@ -1,0 +1,19 @@
+import { statSync } from 'node:fs';
+import { directoryTrail } from './directory/directory-trail.js';
+import { isPostgresUrl } from './postgres-url.js';
+import { postgresTrail } from './postgres/postgres-trail.js';
+import type { Trail } from './trail.js';
+
+/**
+ * Opens an audit trail for reading: a directory, or a URL of PostgreSQL (`postgres://…`). Throws a `TypeError` for a directory
+ * that does not exist. A database is connected to by the first call.
+ */
+export function openTrail(where: string): Trail {
+  if (isPostgresUrl(where)) return postgresTrail(where);
+  if (statSync(where, { throwIfNoEntry: false })?.isDirectory() === true) {
+    return directoryTrail(where);
+  }
+  throw new TypeError(
+    `mcp-anynode: there is no directory ${where}; a trail is a directory, or a URL such as postgres://user@host/database`,
+  );
+}
