@@ -1,5 +1,6 @@
-/** The hashes that make a change of the audit trail visible. */
+/** The hashes that make a change of the audit trail visible, and what else writers and readers of records share. */
 import { hash } from 'node:crypto';
+import type { PayloadContext } from '../backplane/encoded/payloads.js';
 import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
 import type { AuditRecord } from './record.js';
 
@@ -35,6 +36,11 @@ export function textOf(message: JsonRpcMessage): string {
  */
 export function saltOf(secret: string, seq: number): string {
   return sha256(`${secret}\n${seq}`).slice(0, 22);
+}
+
+/** The context with which the message of a record is encoded and decoded. */
+export function sealedContext(sessionId: string): PayloadContext {
+  return { sessionId, kind: 'message' };
 }
 
 /** Hashes a text in one step. With an object for each hash, the garbage collector takes longer than all the hashes. */

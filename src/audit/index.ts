@@ -1,8 +1,8 @@
 /** The entry `mcp-anynode/audit`: archives, stores, reads and verifies the audit trail. */
 
 // An archiver in a process of its own.
-export { archive } from './archive.js';
-export type { Archive, ArchiveOptions } from './archive.js';
+export { archive } from './archiver/archive.js';
+export type { Archive, ArchiveOptions } from './archiver/archive.js';
 export type { AuditOptions, AuditTarget } from '../options/audit-option.js';
 
 // Records, and where they are stored.

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
+import { isPostgresUrl } from '../options/audit-option.js';
 import { directoryTrail } from './directory/directory-trail.js';
-import { isPostgresUrl } from './postgres-url.js';
 import { postgresTrail } from './postgres/postgres-trail.js';
 import type { Trail } from './trail.js';
 

@@ -2,7 +2,7 @@ import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import type { SessionEvent, SessionEventType } from '../options/public-types.js';
 import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
 import { isObject } from '../protocol/json/jsonrpc.js';
-import { sealedContext } from './kept-message.js';
+import { sealedContext } from './chain.js';
 import type { AuditRecord } from './record.js';
 
 /**

@@ -1,8 +1,7 @@
 /** Finds out whether records of an audit trail are missing or were changed. */
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import { digestOf, hashOf, textOf } from './chain.js';
+import { digestOf, hashOf, sealedContext, textOf } from './chain.js';
 import { ChainCheck } from './chain-check.js';
-import { sealedContext } from './kept-message.js';
 import { OrdinalRanges } from './ordinal-ranges.js';
 import type { AuditRecord } from './record.js';
 import type { Trail } from './trail.js';

@@ -4,7 +4,7 @@ import { Archiver } from '../../src/audit/archiver/archiver.js';
 import type { ArchiverOptions } from '../../src/audit/archiver/archiver.js';
 import { hashOf } from '../../src/audit/chain.js';
 import type { AuditRecord, AuditSink } from '../../src/audit/record.js';
-import { sinkOf } from '../../src/audit/sink-of.js';
+import { sinkOf } from '../../src/audit/archiver/sink-of.js';
 import type { AuditOutboxes, OutboxLimits } from '../../src/backplane/backplane.js';
 import { memoryBackplane } from '../../src/index.js';
 import { unavailable } from '../../src/protocol/errors.js';

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import type { LogEntry } from '../../src/backplane/backplane.js';
 import type { OutboxEntry } from '../../src/backplane/roles/audit-outboxes.js';
 import { digestOf, hashOf, saltOf } from '../../src/audit/chain.js';
-import type { ChainState } from '../../src/audit/chain-state.js';
-import { formatChain, newChain, parseChain } from '../../src/audit/chain-state.js';
-import type { MakeOptions } from '../../src/audit/make-records.js';
-import { makeRecords } from '../../src/audit/make-records.js';
+import type { ChainState } from '../../src/audit/archiver/chain-state.js';
+import { formatChain, newChain, parseChain } from '../../src/audit/archiver/chain-state.js';
+import type { MakeOptions } from '../../src/audit/archiver/make-records.js';
+import { makeRecords } from '../../src/audit/archiver/make-records.js';
 import type { AuditRecord } from '../../src/audit/record.js';
 
 const NODE = 'a123456789';

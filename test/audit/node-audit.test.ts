@@ -1,8 +1,7 @@
 /** Nodes with the option `audit`, over HTTP. */
 import { describe, expect, it } from 'vitest';
 import type { AuditRecord } from '../../src/audit/index.js';
-import { digestOf, hashOf } from '../../src/audit/chain.js';
-import { sealedContext } from '../../src/audit/kept-message.js';
+import { digestOf, hashOf, sealedContext } from '../../src/audit/chain.js';
 import { aesGcmCodec } from '../../src/codec/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
 import { legacySse } from '../../src/legacy-sse/index.js';

@@ -75,11 +75,15 @@ const ENTRIES: Entry[] = [
   {
     name: './audit',
     file: 'audit/index',
-    values: ['archive', 'directorySink', 'directoryTrail', 'verifyTrail'],
+    values: [
+      ...['archive', 'archivedSessions', 'directorySink', 'directoryTrail', 'openTrail'],
+      ...['postgresSink', 'postgresTrail', 'verifyTrail'],
+    ],
     types: [
-      ...['Archive', 'ArchiveOptions', 'AuditOptions', 'AuditOutcome', 'AuditRecord'],
-      ...['AuditRecordType', 'AuditSink', 'AuditTarget', 'DirectorySinkOptions', 'OnUnreadable'],
-      ...['Trail', 'TrailProblem', 'TrailQuery', 'Verification', 'VerifyOptions'],
+      ...['Archive', 'ArchiveOptions', 'ArchivedOptions', 'ArchivedSessions', 'AuditOptions'],
+      ...['AuditOutcome', 'AuditRecord', 'AuditRecordType', 'AuditSink', 'AuditTarget'],
+      ...['DirectorySinkOptions', 'OnUnreadable', 'PostgresClient', 'PostgresOptions'],
+      ...['PostgresPool', 'Trail', 'TrailProblem', 'TrailQuery', 'Verification', 'VerifyOptions'],
     ],
   },
   {

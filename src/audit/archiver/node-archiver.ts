@@ -2,7 +2,7 @@ import type { JoinedBackplane } from '../../backplane/backplane.js';
 import type { Audit } from '../../options/audit-option.js';
 import { Archiver } from './archiver.js';
 import type { ArchiverOptions } from './archiver.js';
-import { sinkOf } from '../sink-of.js';
+import { sinkOf } from './sink-of.js';
 
 /** Starts the archiver of a node. Returns `undefined` if the node has no sink. */
 export function startNodeArchiver(

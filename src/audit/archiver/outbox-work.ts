@@ -6,10 +6,10 @@ import type {
   OutboxEntry,
 } from '../../backplane/roles/audit-outboxes.js';
 import { isUninitialized } from '../../replica/session-shape.js';
-import type { ChainState } from '../chain-state.js';
-import { chainAfter, formatChain, newChain, parseChain } from '../chain-state.js';
-import type { KeepOptions } from '../kept-message.js';
-import { makeRecords, nameClient, setPrincipal, setProtocol } from '../make-records.js';
+import type { ChainState } from './chain-state.js';
+import { chainAfter, formatChain, newChain, parseChain } from './chain-state.js';
+import type { KeepOptions } from './kept-message.js';
+import { makeRecords, nameClient, setPrincipal, setProtocol } from './make-records.js';
 import { parseStored } from '../../protocol/json/parse-stored.js';
 import type { AuditRecord } from '../record.js';
 import type { ArchiverLog } from './archiver-log.js';

@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { archive } from '../../audit/archive.js';
+import { archive } from '../../audit/archiver/archive.js';
 import type { Redact } from '../../options/public-types.js';
 import type { GlobalOptions } from '../cli-context.js';
 import { placesOf, redisOf } from '../cli-redis.js';

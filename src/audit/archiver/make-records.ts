@@ -2,19 +2,19 @@
  * Makes records of the entries of an outbox. The same entry and the same state of its chain give the same records, so a
  * second delivery changes nothing in a sink that knows the hashes it has stored.
  */
-import type { OutboxEntry } from '../backplane/roles/audit-outboxes.js';
-import { eventOf } from '../operator/event-of-entry.js';
-import type { SessionEvent } from '../options/public-types.js';
-import { isObject } from '../protocol/json/jsonrpc.js';
-import { parseStored } from '../protocol/json/parse-stored.js';
-import { LARGE_INITIALIZE } from '../replica/initialize/logged-initialize.js';
-import { principalOf } from '../replica/session-info.js';
-import { hashOf, saltOf } from './chain.js';
+import type { OutboxEntry } from '../../backplane/roles/audit-outboxes.js';
+import { eventOf } from '../../operator/event-of-entry.js';
+import type { SessionEvent } from '../../options/public-types.js';
+import { isObject } from '../../protocol/json/jsonrpc.js';
+import { parseStored } from '../../protocol/json/parse-stored.js';
+import { LARGE_INITIALIZE } from '../../replica/initialize/logged-initialize.js';
+import { principalOf } from '../../replica/session-info.js';
+import { hashOf, saltOf } from '../chain.js';
 import type { ChainState } from './chain-state.js';
 import { chainAfter, isBegunFor, keepInitialize, short, storable } from './chain-state.js';
 import type { KeepOptions } from './kept-message.js';
 import { keepMessage, keepUnreadable } from './kept-message.js';
-import type { AuditRecord, AuditRecordType } from './record.js';
+import type { AuditRecord, AuditRecordType } from '../record.js';
 import { describeRequest } from './request-outcomes.js';
 
 export interface MakeOptions extends KeepOptions {

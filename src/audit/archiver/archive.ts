@@ -1,17 +1,17 @@
 import type { Cluster, Redis } from 'ioredis';
-import { decodedObservation } from '../backplane/encoded/decoded-observation.js';
-import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import { Payloads } from '../backplane/encoded/payloads.js';
-import type { Observation } from '../backplane/observation.js';
-import { RedisObservation } from '../backplane/redis/redis-observation.js';
-import type { AuditTarget } from '../options/audit-option.js';
-import { readTarget, sealWithOf } from '../options/audit-option.js';
-import { checkCodec, checkPrefix, checkRedis } from '../options/backplane-option.js';
-import type { Logger, Redact } from '../options/public-types.js';
-import { randomNodeId } from '../protocol/node-id.js';
-import { systemClock } from '../protocol/timing/clock.js';
-import { unheld } from '../protocol/unheld.js';
-import { Archiver } from './archiver/archiver.js';
+import { decodedObservation } from '../../backplane/encoded/decoded-observation.js';
+import type { PayloadCodec } from '../../backplane/encoded/payloads.js';
+import { Payloads } from '../../backplane/encoded/payloads.js';
+import type { Observation } from '../../backplane/observation.js';
+import { RedisObservation } from '../../backplane/redis/redis-observation.js';
+import type { AuditTarget } from '../../options/audit-option.js';
+import { readTarget, sealWithOf } from '../../options/audit-option.js';
+import { checkCodec, checkPrefix, checkRedis } from '../../options/backplane-option.js';
+import type { Logger, Redact } from '../../options/public-types.js';
+import { randomNodeId } from '../../protocol/node-id.js';
+import { systemClock } from '../../protocol/timing/clock.js';
+import { unheld } from '../../protocol/unheld.js';
+import { Archiver } from './archiver.js';
 import { sinkOf } from './sink-of.js';
 
 /** Says what {@link archive} reads, and where the records go. */

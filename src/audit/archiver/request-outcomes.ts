@@ -1,11 +1,11 @@
 /** Follows the requests of a session, and says of each entry which request it is about and how that request ended. */
-import type { LogEntry } from '../backplane/backplane.js';
-import type { JsonRpcMessage, JsonRpcResponse, RequestId } from '../protocol/json/jsonrpc.js';
-import { isObject, isRequest, isResponse } from '../protocol/json/jsonrpc.js';
-import type { SessionEvent } from '../options/public-types.js';
+import type { LogEntry } from '../../backplane/backplane.js';
+import type { JsonRpcMessage, JsonRpcResponse, RequestId } from '../../protocol/json/jsonrpc.js';
+import { isObject, isRequest, isResponse } from '../../protocol/json/jsonrpc.js';
+import type { SessionEvent } from '../../options/public-types.js';
 import type { ChainState, OpenCall } from './chain-state.js';
 import { addOpen, idOfKey, keyOf, recordedId, short, takeOpen } from './chain-state.js';
-import type { AuditOutcome, AuditRecord } from './record.js';
+import type { AuditOutcome, AuditRecord } from '../record.js';
 
 type Facts = Pick<
   AuditRecord,

@@ -3,10 +3,10 @@
  * on from it, and makes the same records from the same entries.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import type { LogId } from '../backplane/backplane.js';
-import type { RequestId } from '../protocol/json/jsonrpc.js';
-import { isObject } from '../protocol/json/jsonrpc.js';
-import { parseStored } from '../protocol/json/parse-stored.js';
+import type { LogId } from '../../backplane/backplane.js';
+import type { RequestId } from '../../protocol/json/jsonrpc.js';
+import { isObject } from '../../protocol/json/jsonrpc.js';
+import { parseStored } from '../../protocol/json/parse-stored.js';
 
 /** A request of the client or of the server that has not ended. */
 export interface OpenCall {

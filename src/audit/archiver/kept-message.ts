@@ -1,10 +1,10 @@
 /** Puts a message into its record: redacted, with its digest, and encoded if that is wanted. */
-import type { PayloadCodec, PayloadContext } from '../backplane/encoded/payloads.js';
-import type { Redact, RedactContext } from '../options/public-types.js';
-import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
-import { isObject } from '../protocol/json/jsonrpc.js';
-import { digestOf, textOf } from './chain.js';
-import type { AuditRecord } from './record.js';
+import type { PayloadCodec } from '../../backplane/encoded/payloads.js';
+import type { Redact, RedactContext } from '../../options/public-types.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isObject } from '../../protocol/json/jsonrpc.js';
+import { digestOf, sealedContext, textOf } from '../chain.js';
+import type { AuditRecord } from '../record.js';
 
 export interface KeepOptions {
   redact?: Redact | undefined;
@@ -48,11 +48,6 @@ export function keepUnreadable(stored: string, salt: () => string, record: Audit
   record.salt = salt();
   record.digest = digestOf(record.salt, stored);
   record.sealed = stored;
-}
-
-/** The context with which the message of a record is encoded and decoded. */
-export function sealedContext(sessionId: string): PayloadContext {
-  return { sessionId, kind: 'message' };
 }
 
 /** Applies `redact`. Returns the given message if it has changed nothing. */

@@ -1,6 +1,6 @@
-import type { AuditTarget } from '../options/audit-option.js';
-import { isPostgresUrl } from './postgres-url.js';
-import type { AuditSink } from './record.js';
+import type { AuditTarget } from '../../options/audit-option.js';
+import { isPostgresUrl } from '../../options/audit-option.js';
+import type { AuditSink } from '../record.js';
 
 /**
  * Returns the sink of a target. The sink of a text is opened by the first write, and again if that fails. So a directory or a
@@ -32,9 +32,9 @@ function opened(target: string): AuditSink {
 /** Imports only what the target needs, because `pg` need not be installed. */
 async function open(target: string): Promise<AuditSink> {
   if (isPostgresUrl(target)) {
-    const { postgresSink } = await import('./postgres/postgres-sink.js');
+    const { postgresSink } = await import('../postgres/postgres-sink.js');
     return postgresSink(target);
   }
-  const { directorySink } = await import('./directory/directory-sink.js');
+  const { directorySink } = await import('../directory/directory-sink.js');
   return directorySink(target);
 }
