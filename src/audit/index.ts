@@ -14,13 +14,13 @@ export type { PostgresOptions } from './postgres/postgres-sink.js';
 export type { PostgresClient, PostgresPool } from './postgres/postgres-connections.js';
 
 // Reading a trail.
-export { openTrail } from './open-trail.js';
+export { openTrail } from './reading/open-trail.js';
 export { directoryTrail } from './directory/directory-trail.js';
 export { postgresTrail } from './postgres/postgres-trail.js';
-export type { OnUnreadable, Trail, TrailQuery } from './trail.js';
-export { archivedSessions } from './archived-sessions.js';
-export type { ArchivedOptions, ArchivedSessions } from './archived-sessions.js';
+export type { OnUnreadable, Trail, TrailQuery } from './reading/trail.js';
+export { archivedSessions } from './reading/archived-sessions.js';
+export type { ArchivedOptions, ArchivedSessions } from './reading/archived-sessions.js';
 
 // Whether a trail is whole.
-export { verifyTrail } from './verify-trail.js';
-export type { TrailProblem, Verification, VerifyOptions } from './verify-trail.js';
+export { verifyTrail } from './verifying/verify-trail.js';
+export type { TrailProblem, Verification, VerifyOptions } from './verifying/verify-trail.js';

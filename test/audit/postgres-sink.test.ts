@@ -4,7 +4,7 @@ import { postgresSink } from '../../src/audit/postgres/postgres-sink.js';
 import { postgresTrail } from '../../src/audit/postgres/postgres-trail.js';
 import { columnText } from '../../src/audit/postgres/record-rows.js';
 import type { AuditRecord, AuditSink } from '../../src/audit/record.js';
-import type { Trail } from '../../src/audit/trail.js';
+import type { Trail } from '../../src/audit/reading/trail.js';
 import { queryPostgres, startPostgres, type PostgresServer } from '../rig/postgres.js';
 import {
   DAY,

@@ -3,7 +3,7 @@ import { auditTables } from '../../src/audit/postgres/audit-schema.js';
 import { postgresSink } from '../../src/audit/postgres/postgres-sink.js';
 import { pageStatement, postgresTrail } from '../../src/audit/postgres/postgres-trail.js';
 import type { AuditRecord } from '../../src/audit/record.js';
-import type { Trail, TrailQuery } from '../../src/audit/trail.js';
+import type { Trail, TrailQuery } from '../../src/audit/reading/trail.js';
 import { queryPostgres, startPostgres, type PostgresServer } from '../rig/postgres.js';
 import {
   DAY,

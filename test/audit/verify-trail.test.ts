@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOf, hashOf, textOf } from '../../src/audit/chain.js';
 import type { AuditRecord } from '../../src/audit/record.js';
-import type { Trail } from '../../src/audit/trail.js';
-import { verifyTrail, type TrailProblem } from '../../src/audit/verify-trail.js';
+import type { Trail } from '../../src/audit/reading/trail.js';
+import { verifyTrail, type TrailProblem } from '../../src/audit/verifying/verify-trail.js';
 import { aesGcmCodec } from '../../src/codec/index.js';
 import { RecordMaker } from './support/records.js';
 

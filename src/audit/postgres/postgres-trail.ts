@@ -1,6 +1,6 @@
 /** Reads and erases an audit trail in PostgreSQL. */
 import type { AuditRecord } from '../record.js';
-import type { Trail, TrailQuery } from '../trail.js';
+import type { Trail, TrailQuery } from '../reading/trail.js';
 import { type AuditTables, auditTables, checkVersion } from './audit-schema.js';
 import { type PartitionRange, storedRanges } from './day-partitions.js';
 import {

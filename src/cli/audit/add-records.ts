@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { AuditOutcome, AuditRecord } from '../../audit/record.js';
-import type { TrailQuery } from '../../audit/trail.js';
+import type { TrailQuery } from '../../audit/reading/trail.js';
 import type { GlobalOptions } from '../cli-context.js';
 import { CommandError, EXIT } from '../exit.js';
 import { Output } from '../print/output.js';

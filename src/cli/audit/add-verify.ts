@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { TrailProblem, Verification } from '../../audit/verify-trail.js';
-import { verifyTrail } from '../../audit/verify-trail.js';
+import type { TrailProblem, Verification } from '../../audit/verifying/verify-trail.js';
+import { verifyTrail } from '../../audit/verifying/verify-trail.js';
 import type { GlobalOptions } from '../cli-context.js';
 import { CommandError, EXIT } from '../exit.js';
 import { codecOf } from '../keys.js';

@@ -1,8 +1,8 @@
 /** Runs commands on an audit trail, in place of the Redis of a cluster. */
-import type { ArchivedSessions } from '../../audit/archived-sessions.js';
-import { archivedSessions } from '../../audit/archived-sessions.js';
-import { openTrail } from '../../audit/open-trail.js';
-import type { Trail } from '../../audit/trail.js';
+import type { ArchivedSessions } from '../../audit/reading/archived-sessions.js';
+import { archivedSessions } from '../../audit/reading/archived-sessions.js';
+import { openTrail } from '../../audit/reading/open-trail.js';
+import type { Trail } from '../../audit/reading/trail.js';
 import { CommandError, EXIT, noSuchSession, orUsage } from '../exit.js';
 import type { KeyChoice } from '../keys.js';
 import { codecOf } from '../keys.js';

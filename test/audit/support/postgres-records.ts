@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { digestOf, hashOf, saltOf, textOf } from '../../../src/audit/chain.js';
 import type { AuditRecord } from '../../../src/audit/record.js';
-import type { Trail, TrailQuery } from '../../../src/audit/trail.js';
+import type { Trail, TrailQuery } from '../../../src/audit/reading/trail.js';
 
 export const NOON = Date.UTC(2026, 0, 31, 12);
 export const DAY = 86_400_000;

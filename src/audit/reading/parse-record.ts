@@ -1,5 +1,5 @@
-import { isObject } from '../protocol/json/jsonrpc.js';
-import type { AuditRecord } from './record.js';
+import { isObject } from '../../protocol/json/jsonrpc.js';
+import type { AuditRecord } from '../record.js';
 
 const TEXTS = ['session', 'chain', 'outbox', 'logId', 'type', 'previous', 'hash'] as const;
 const NUMBERS = ['seq', 'ordinal', 'at'] as const;

@@ -1,10 +1,10 @@
 /** Finds out whether records of an audit trail are missing or were changed. */
-import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import { digestOf, hashOf, sealedContext, textOf } from './chain.js';
+import type { PayloadCodec } from '../../backplane/encoded/payloads.js';
+import { digestOf, hashOf, sealedContext, textOf } from '../chain.js';
 import { ChainCheck } from './chain-check.js';
 import { OrdinalRanges } from './ordinal-ranges.js';
-import type { AuditRecord } from './record.js';
-import type { Trail } from './trail.js';
+import type { AuditRecord } from '../record.js';
+import type { Trail } from '../reading/trail.js';
 
 /**
  * What is wrong with a trail:

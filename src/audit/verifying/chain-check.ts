@@ -1,4 +1,4 @@
-import type { AuditRecord } from './record.js';
+import type { AuditRecord } from '../record.js';
 
 /** How many of the last hashes of a chain are remembered, to recognize a branch. An archiver delivers at most two batches at a time. */
 const REMEMBERED = 4096;

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
-import { isPostgresUrl } from '../options/audit-option.js';
-import { directoryTrail } from './directory/directory-trail.js';
-import { postgresTrail } from './postgres/postgres-trail.js';
+import { isPostgresUrl } from '../../options/audit-option.js';
+import { directoryTrail } from '../directory/directory-trail.js';
+import { postgresTrail } from '../postgres/postgres-trail.js';
 import type { Trail } from './trail.js';
 
 /**

@@ -1,5 +1,5 @@
 /** How an audit trail is read, wherever it is kept. */
-import type { AuditOutcome, AuditRecord } from './record.js';
+import type { AuditOutcome, AuditRecord } from '../record.js';
 
 /** Selects records. All conditions have to hold. */
 export interface TrailQuery {

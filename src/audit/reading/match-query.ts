@@ -1,4 +1,4 @@
-import type { AuditRecord } from './record.js';
+import type { AuditRecord } from '../record.js';
 import type { TrailQuery } from './trail.js';
 
 /** Returns whether a record fits a query. */

@@ -1,9 +1,9 @@
-import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import type { SessionEvent, SessionEventType } from '../options/public-types.js';
-import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
-import { isObject } from '../protocol/json/jsonrpc.js';
-import { sealedContext } from './chain.js';
-import type { AuditRecord } from './record.js';
+import type { PayloadCodec } from '../../backplane/encoded/payloads.js';
+import type { SessionEvent, SessionEventType } from '../../options/public-types.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isObject } from '../../protocol/json/jsonrpc.js';
+import { sealedContext } from '../chain.js';
+import type { AuditRecord } from '../record.js';
 
 /**
  * Turns a record back into the event that it was made of. The end of the session becomes `session.closed`, and a gap becomes

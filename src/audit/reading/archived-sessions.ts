@@ -1,14 +1,14 @@
 /** Sessions of an audit trail, read as those of a cluster are. */
-import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import { compareLogIds } from '../backplane/positions.js';
-import type { EventOptions } from '../operator/session-events.js';
-import { selectEvents } from '../operator/session-events.js';
-import type { SessionSnapshot } from '../operator/session-snapshot.js';
-import { stateAt } from '../operator/session-snapshot.js';
-import type { SessionEvent, SessionInfo } from '../options/public-types.js';
-import { unheld, unheldItems } from '../protocol/unheld.js';
+import type { PayloadCodec } from '../../backplane/encoded/payloads.js';
+import { compareLogIds } from '../../backplane/positions.js';
+import type { EventOptions } from '../../operator/session-events.js';
+import { selectEvents } from '../../operator/session-events.js';
+import type { SessionSnapshot } from '../../operator/session-snapshot.js';
+import { stateAt } from '../../operator/session-snapshot.js';
+import type { SessionEvent, SessionInfo } from '../../options/public-types.js';
+import { unheld, unheldItems } from '../../protocol/unheld.js';
 import { eventOfRecord } from './record-event.js';
-import type { AuditRecord } from './record.js';
+import type { AuditRecord } from '../record.js';
 import type { Trail } from './trail.js';
 
 export interface ArchivedOptions {
