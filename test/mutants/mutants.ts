@@ -40,6 +40,24 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
+    name: 'an archiver acknowledges an entry that a failover has replaced',
+    test: 'test/contract/redis-audit.test.ts',
+    named: 'is `changed` for an archiver whose last entry is not the one that it has read',
+    plant: () => replaceInScript('audit/checkpoint', { hasEntry: 'function() return true end' }),
+  },
+  {
+    name: 'an outbox obeys an archiver after another one has claimed it',
+    test: 'test/contract/redis.test.ts',
+    named: 'obeys only the archiver that has claimed it last',
+    plant: () => replaceInScript('audit/checkpoint', { refusalOf: 'function() return nil end' }),
+  },
+  {
+    name: 'an expired session has no end in the audit trail if another one gets its id',
+    test: 'test/contract/redis-audit.test.ts',
+    named: 'ends the chain of an expired session when another session gets its id',
+    plant: () => replaceInScript('audit/created-entry', { endFormer: 'function() end' }),
+  },
+  {
     name: 'calls of an abandoned connection still take effect',
     test: 'test/contract/redis-late.test.ts',
     named: 'has no effect',
