@@ -128,6 +128,7 @@ class JoinedMemoryBackplane implements JoinedBackplane {
       stored.weight = pendingWeight(session);
       this.shared.sessions.set(session.id, stored);
       stored.replicas.add(nodeId);
+      outbox.begin(session.id, now);
       const positions: Position[] = [];
       const { principal, seal, initialize } = session;
       stored.log.append(now, {

@@ -21,8 +21,8 @@ interface Waiting {
   bytes: number;
   /** How many entries were left out since its last entry, and when the first of them happened. */
   gap?: { entries: number; from: number };
-  /** True while the entry that ends the session waits, and no session of the same id has logged anything since. */
-  hasEnd: boolean;
+  /** The place of the entry that ends the session, while that waits and no session of the same id was created since. */
+  endId?: string;
 }
 
 /** The outbox of all sessions of a memory backplane. Each method is synchronous and therefore atomic. */
@@ -59,7 +59,6 @@ export class MemoryOutbox {
         this.bytes + needed > limits.maxTotalBytes ||
         waiting.bytes + needed > limits.maxSessionBytes;
       if (isFull) {
-        waiting.hasEnd = false;
         waiting.gap ??= { entries: 0, from: entry.at };
         waiting.gap.entries += 1;
         return;
@@ -69,15 +68,25 @@ export class MemoryOutbox {
     this.add({ sessionId, entry, ...audit }, waiting, size);
   }
 
-  /** Adds the end of a session, if the outbox has anything of the session and not its end already. */
-  end(sessionId: string, ended: NonNullable<OutboxEntry['ended']>, now: number): void {
+  /** Called before the first entry of a new session. If the outbox lacks the end of a former session of the id, adds it. */
+  begin(sessionId: string, now: number): void {
+    if (this.limits === undefined) return;
+    this.endUnlessEnded(sessionId, now);
     const waiting = this.sessions.get(sessionId);
-    if (waiting?.hasEnd === true) return;
-    if (waiting === undefined && !this.chains.has(sessionId)) return;
-    const known = waiting ?? this.waitingOf(sessionId);
-    this.addGap(sessionId, known);
-    this.add({ sessionId, entry: bareEntry(now), ended }, known, ENTRY_BYTES);
-    known.hasEnd = true;
+    if (waiting !== undefined) delete waiting.endId;
+  }
+
+  /** Adds the end of a session that existed until now, if the outbox has anything of the session. */
+  end(sessionId: string, ended: NonNullable<OutboxEntry['ended']>, now: number): void {
+    if (!this.sessions.has(sessionId) && !this.chains.has(sessionId)) return;
+    const waiting = this.waitingOf(sessionId);
+    this.addGap(sessionId, waiting);
+    waiting.endId = this.add({ sessionId, entry: bareEntry(now), ended }, waiting, ENTRY_BYTES);
+  }
+
+  /** Adds the end of a session that does not exist any more, unless its end waits already. */
+  endUnlessEnded(sessionId: string, now: number): void {
+    if (this.sessions.get(sessionId)?.endId === undefined) this.end(sessionId, 'expired', now);
   }
 
   lease(archiver: string, ms: number, now: number): boolean {
@@ -137,7 +146,7 @@ export class MemoryOutbox {
 
   /** Returns the sessions with a chain whose end is not in the outbox. */
   openChains(): string[] {
-    return [...this.chains.keys()].filter((id) => this.sessions.get(id)?.hasEnd !== true);
+    return [...this.chains.keys()].filter((id) => this.sessions.get(id)?.endId === undefined);
   }
 
   waiting(): { bytes: number; entries: number; oldest?: number } {
@@ -151,7 +160,7 @@ export class MemoryOutbox {
   private waitingOf(sessionId: string): Waiting {
     let waiting = this.sessions.get(sessionId);
     if (waiting === undefined) {
-      waiting = { bytes: 0, hasEnd: false };
+      waiting = { bytes: 0 };
       this.sessions.set(sessionId, waiting);
     }
     return waiting;
@@ -169,22 +178,23 @@ export class MemoryOutbox {
     this.add({ sessionId, entry: bareEntry(gap.from), gap }, waiting, ENTRY_BYTES);
   }
 
-  private add(entry: Omit<OutboxEntry, 'id'>, waiting: Waiting, size: number): void {
-    waiting.hasEnd = false;
+  private add(entry: Omit<OutboxEntry, 'id'>, waiting: Waiting, size: number): string {
     this.lastId += 1;
-    this.entries.push({ id: `${this.lastId}-0`, ...entry });
+    const id = `${this.lastId}-0`;
+    this.entries.push({ id, ...entry });
     this.bytes += size;
     waiting.bytes += size;
+    return id;
   }
 
   private drop(entry: OutboxEntry): void {
-    const { sessionId, ended } = entry;
+    const { id, sessionId } = entry;
     const size = sizeOf(entry);
     this.bytes -= size;
     const waiting = this.sessions.get(sessionId);
     if (waiting === undefined) return;
     waiting.bytes -= size;
-    if (ended !== undefined && waiting.bytes === 0) waiting.hasEnd = false;
+    if (waiting.endId === id) delete waiting.endId;
     if (waiting.bytes === 0 && waiting.gap === undefined) this.sessions.delete(sessionId);
   }
 
@@ -217,7 +227,7 @@ export function memoryOutboxes(
         const ids = outbox.openChains().sort();
         const rest = from === undefined ? ids : ids.filter((id) => id > from);
         const some = rest.slice(0, count);
-        for (const id of some) if (!isThere(id)) outbox.end(id, 'expired', now);
+        for (const id of some) if (!isThere(id)) outbox.endUnlessEnded(id, now);
         const next = rest.length > count ? some.at(-1) : undefined;
         return next === undefined ? {} : { next };
       }),

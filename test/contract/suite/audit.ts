@@ -469,7 +469,8 @@ export function describeAudit(openStore: OpenStore): void {
       });
 
       it('says with `drop` where entries are missing, though the session says nothing more', async () => {
-        const node = await joined({ ...oneBig(), whenFull: 'drop' });
+        const maxTotalBytes = Number.MAX_SAFE_INTEGER;
+        const node = await joined({ ...oneBig(), maxTotalBytes, whenFull: 'drop' });
         const id = await node.create();
         await node.say(id, STANDALONE, BIG);
         for (const text of [BIG, BIG]) await node.say(id, STANDALONE, text);

@@ -7,8 +7,8 @@ import { ONLY_OUTBOX, outboxNameOf } from './outbox-names.js';
 /** After this time a node adds the outboxes that it writes to again, in case a failover has lost them. */
 const KNOWN_FOR_MS = 60_000;
 
-/** A bound of more bytes is none. */
-const MOST_BYTES = 1e15;
+/** A bound of more bytes is none. Lua would write a number with more digits with an exponent. */
+const MOST_BYTES = 99_999_999_999_999;
 
 interface Options {
   audit?: OutboxLimits | undefined;
