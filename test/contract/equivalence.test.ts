@@ -13,6 +13,7 @@ import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { TOO_SLOW_MS } from './equivalence/operations.js';
 import { replicasInMemory, replicasInRedis } from './equivalence/replicas.js';
+import { emptyOutbox, LIMITS, outboxStep } from './equivalence/outbox-steps.js';
 import { step } from './equivalence/steps.js';
 import { SESSIONS, World } from './equivalence/world.js';
 import { eventually, TestNode } from './suite/rig.js';
@@ -58,7 +59,7 @@ const redis = new World(replicasInRedis(admin, prefix));
 
 beforeAll(async () => {
   for (const at of NODES) {
-    const options = { ...OPTIONS, nodeId: `n${at}` };
+    const options = { ...OPTIONS, nodeId: `n${at}`, audit: LIMITS[at] };
     memory.nodes.push(new TestNode(recorded(shared), options));
     redis.nodes.push(new TestNode(redisBackplane({ redis: redisUrl(), prefix }), options));
   }
@@ -70,10 +71,11 @@ afterAll(async () => {
   admin.disconnect();
 });
 
-const plan = fc.array(fc.record({ node: fc.nat(2), session: fc.nat(SESSIONS - 1), step }), {
-  minLength: 5,
-  maxLength: 60,
-});
+const anyStep = fc.oneof({ weight: 14, arbitrary: step }, { weight: 1, arbitrary: outboxStep });
+const plan = fc.array(
+  fc.record({ node: fc.nat(2), session: fc.nat(SESSIONS - 1), step: anyStep }),
+  { minLength: 5, maxLength: 60 },
+);
 
 it(
   'memory and Redis give the same replies to the same random steps',
@@ -114,6 +116,7 @@ it(
           expect(inRedis, `inbox of node ${node} after:\n${steps()}`).toEqual(inMemory);
         }
         await checkRecords();
+        await checkOutboxes();
       }),
       { numRuns: RUNS, endOnFailure: false },
     );
@@ -155,4 +158,12 @@ async function checkRecords(): Promise<void> {
     ),
   );
   expect(ends[1], steps()).toEqual(ends[0]);
+}
+
+/** Compares what the outboxes have of the sessions at the end of a run, and empties them. */
+async function checkOutboxes(): Promise<void> {
+  const [inMemory, inRedis] = await Promise.all(
+    [memory, redis].map((world) => world.nodes[0] && emptyOutbox(world, world.nodes[0])),
+  );
+  expect(inRedis, steps()).toEqual(inMemory);
 }
