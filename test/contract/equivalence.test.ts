@@ -71,7 +71,7 @@ afterAll(async () => {
   admin.disconnect();
 });
 
-const anyStep = fc.oneof({ weight: 14, arbitrary: step }, { weight: 1, arbitrary: outboxStep });
+const anyStep = fc.oneof({ weight: 10, arbitrary: step }, { weight: 1, arbitrary: outboxStep });
 const plan = fc.array(
   fc.record({ node: fc.nat(2), session: fc.nat(SESSIONS - 1), step: anyStep }),
   { minLength: 5, maxLength: 60 },

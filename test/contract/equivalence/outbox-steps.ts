@@ -5,7 +5,7 @@ import { ANY_PRINCIPAL } from '../../../src/backplane/backplane.js';
 import type { TestNode } from '../suite/rig.js';
 import { SESSIONS, type Step, type World } from './world.js';
 
-const BOUNDS = { maxSessionBytes: 1_500, maxTotalBytes: 1e9 };
+const BOUNDS = { maxSessionBytes: 450, maxTotalBytes: 1e9 };
 /** What the outbox does for each of the three nodes. The last one copies nothing. */
 export const LIMITS: (OutboxLimits | undefined)[] = [
   { whenFull: 'refuse', ...BOUNDS },
