@@ -29,6 +29,8 @@ interface Waiting {
 export class MemoryOutbox {
   /** The bounds of the node whose step is being carried out. `undefined`: the node copies nothing. */
   limits: OutboxLimits | undefined;
+  /** The bounds of the last step that has left an entry out. */
+  private exceeded: OutboxLimits | undefined;
   readonly chains = new Map<string, string>();
   private entries: OutboxEntry[] = [];
   private readonly sessions = new Map<string, Waiting>();
@@ -59,6 +61,7 @@ export class MemoryOutbox {
         this.bytes + needed > limits.maxTotalBytes ||
         waiting.bytes + needed > limits.maxSessionBytes;
       if (isFull) {
+        this.exceeded = limits;
         waiting.gap ??= { entries: 0, from: entry.at };
         waiting.gap.entries += 1;
         return;
@@ -167,7 +170,7 @@ export class MemoryOutbox {
   }
 
   private hasRoomFor({ bytes }: Waiting): boolean {
-    const { maxSessionBytes = Infinity, maxTotalBytes = Infinity } = this.limits ?? {};
+    const { maxSessionBytes = Infinity, maxTotalBytes = Infinity } = this.exceeded ?? {};
     return this.bytes + ENTRY_BYTES <= maxTotalBytes && bytes + ENTRY_BYTES <= maxSessionBytes;
   }
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { ListKind } from '../../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { AnynodeError } from '../../../src/protocol/errors.js';
 import { newSession } from '../suite/rig.js';
 import { cursor, look, operation, principal, streamIndex, token } from './operations.js';
 import type { Step } from './world.js';
@@ -27,10 +28,10 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
           asks: asks && at < streams.length,
         }));
         const id = world.id(session);
-        const created = await backplane.create(
-          newSession({ id, hears, owned, stream: own, outbound }),
-        );
-        if (created !== false) {
+        const created = await backplane
+          .create(newSession({ id, hears, owned, stream: own, outbound }))
+          .catch((error: unknown) => codeOf(error));
+        if (typeof created === 'object') {
           world.forget(session);
           for (const position of created) world.remember(session, position);
         }
@@ -157,3 +158,9 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Step>((world, _, session) => world.copy(session)) },
   { weight: 2, arbitrary: fc.constant<Step>((world, _, session) => world.lose(session)) },
 );
+
+/** Returns the code of a refusal. Throws any other error again. */
+function codeOf(error: unknown): string {
+  if (error instanceof AnynodeError && error.code === 'audit_full') return error.code;
+  throw error;
+}
