@@ -81,47 +81,53 @@ it(
   'memory and Redis give the same replies to the same random steps',
   async () => {
     await fc.assert(
-      fc
-        .asyncProperty(plan, async (taken) => {
-          const run = `e-${randomBytes(6).toString('hex')}`;
-          for (const world of [memory, redis]) world.begin(run);
-          calls.length = 0;
-          for (let session = 0; session < SESSIONS; session += 1) {
-            for (const world of [memory, redis]) {
-              await world.nodes[session]?.create({
-                id: world.id(session),
-                hears: ['tools'],
-              });
-            }
+      fc.asyncProperty(plan, async (taken) => {
+        const run = `e-${randomBytes(6).toString('hex')}`;
+        for (const world of [memory, redis]) world.begin(run);
+        calls.length = 0;
+        for (let session = 0; session < SESSIONS; session += 1) {
+          for (const world of [memory, redis]) {
+            await world.nodes[session]?.create({
+              id: world.id(session),
+              hears: ['tools'],
+            });
           }
-          for (const [at, { node, session, step: take }] of taken.entries()) {
-            const began = performance.now();
-            const [inMemory, inRedis] = await Promise.all(
-              [memory, redis].map(async (world) => {
-                const member = world.nodes[node];
-                return member && world.plain(await take(world, member, session), world.id(session));
-              }),
-            );
-            // After a slow step, one backplane may have found a look too old and the other one not.
-            fc.pre(performance.now() - began < TOO_SLOW_MS);
-            expect(inRedis, `step ${at} of:\n${steps()}`).toEqual(inMemory);
-          }
-          for (const node of NODES) {
-            const [inMemory, inRedis] = await Promise.all(
-              [memory, redis].map(async (world) =>
-                (await inboxOf(world, node, run)).map((message) =>
-                  world.plain(message, 'sessionId' in message ? message.sessionId : ''),
-                ),
+        }
+        for (const [at, { node, session, step: take }] of taken.entries()) {
+          const began = performance.now();
+          const [inMemory, inRedis] = await Promise.all(
+            [memory, redis].map(async (world) => {
+              const member = world.nodes[node];
+              return member && world.plain(await take(world, member, session), world.id(session));
+            }),
+          );
+          // After a slow step, one backplane may have found a look too old and the other one not.
+          fc.pre(performance.now() - began < TOO_SLOW_MS);
+          expect(inRedis, `step ${at} of:\n${steps()}`).toEqual(inMemory);
+        }
+        for (const node of NODES) {
+          const [inMemory, inRedis] = await Promise.all(
+            [memory, redis].map(async (world) =>
+              (await inboxOf(world, node, run)).map((message) =>
+                world.plain(message, 'sessionId' in message ? message.sessionId : ''),
               ),
-            );
-            expect(inRedis, `inbox of node ${node} after:\n${steps()}`).toEqual(inMemory);
-          }
-          await checkRecords();
-          await checkOutboxes();
-        })
+            ),
+          );
+          expect(inRedis, `inbox of node ${node} after:\n${steps()}`).toEqual(inMemory);
+        }
+        await checkRecords();
+        await checkOutboxes();
+      }),
+      {
+        numRuns: RUNS,
+        endOnFailure: false,
         // A run that failed must leave nothing for the next one.
-        .afterEach(() => emptyOutboxes()),
-      { numRuns: RUNS, endOnFailure: false },
+        plugins: [
+          fc.afterEach(async () => {
+            await emptyOutboxes();
+          }),
+        ],
+      },
     );
   },
   120_000 + RUNS * 200,
@@ -171,6 +177,9 @@ async function checkOutboxes(): Promise<void> {
 
 function emptyOutboxes() {
   return Promise.all(
-    [memory, redis].map((world) => world.nodes[0] && emptyOutbox(world, world.nodes[0])),
+    [memory, redis].map(async (world) => {
+      const [node] = world.nodes;
+      return node && (await emptyOutbox(world, node));
+    }),
   );
 }
