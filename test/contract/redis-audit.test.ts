@@ -238,6 +238,38 @@ describe('the outbox', () => {
   });
 });
 
+// An archiver reads the next page while it delivers one. The acknowledgment of either must not read the entries again.
+it('is acknowledged page by page by the node that has read it, and by another node, with the same counts', async () => {
+  const other = await join();
+  const ids = [await node.create(), await node.create()];
+  const text = 'ä'.repeat(200);
+  const size = 100 + Buffer.byteLength(text);
+  for (let at = 0; at < 10; at += 1) await node.say(ids[at % 2] ?? '', STANDALONE, text);
+  await node.backplane.remove(ids[1] ?? '', ALICE);
+  const reads = async () =>
+    Number(/cmdstat_xrange:calls=(\d+)/.exec(await own.admin.info('commandstats'))?.[1]);
+  const first = await archiver.entries({ maxEntries: 8 });
+  const second = await archiver.entries({ maxEntries: 4, after: first.at(-1)?.id ?? '' });
+  const before = await reads();
+  await archiver.acknowledge(first.at(-1));
+  expect((await archiver.outboxes.waiting()).bytes).toBe(8 * size + 100);
+  await archiver.acknowledge(second.at(-1));
+  // One for each last entry, and one for the oldest that waits.
+  expect((await reads()) - before).toBe(3);
+  const fields = await own.admin.hgetall(key(':counts'));
+  expect(fields).toMatchObject({
+    ...{ b: String(4 * size + 100), [`b:${ids[0] ?? ''}`]: String(2 * size) },
+    ...{ [`b:${ids[1] ?? ''}`]: String(2 * size + 100) },
+  });
+  expect(fields[`e:${ids[1] ?? ''}`]).toBeDefined();
+  const third = await archiver.entries();
+  const elsewhere = archiverOf(other);
+  await elsewhere.claim();
+  await elsewhere.acknowledge(third.at(-1));
+  expect(Object.keys(await own.admin.hgetall(key(':counts'))).sort()).toEqual(['a', 'b', 'm', 'n']);
+  expect((await archiver.outboxes.waiting()).bytes).toBe(0);
+});
+
 describe('a full outbox that drops', () => {
   it('has the gaps of all sessions after acknowledgments, although most of them wrote nothing more', async () => {
     const tight = await join({ whenFull: 'drop', maxTotalBytes: 2_000 });

@@ -8,7 +8,7 @@ const MOST_ENTRIES = 20_000;
 /** What acknowledge.lua has to know of a session: how many bytes of it are removed, and the place of its last end or `''`. */
 export type Removed = [sessionId: string, bytes: number, end: string];
 
-interface Read {
+export interface Read {
   place: string;
   sessionId: string;
   bytes: number;
@@ -46,8 +46,15 @@ export class ReadEntries {
     if (entries.length === 0) this.outboxes.delete(outbox);
   }
 
-  /** Returns what an acknowledgment removes, by session, and forgets the outbox. `undefined`: not all of it was read here. */
-  take(outbox: string, key: string, upTo: string): Removed[] | undefined {
+  /**
+   * Returns what an acknowledgment removes, by session. `undefined`: not all of it was read here. The entries after it are
+   * forgotten, unless `keep` is called.
+   */
+  take(
+    outbox: string,
+    key: string,
+    upTo: string,
+  ): { removed: Removed[]; rest: Read[] } | undefined {
     const known = this.outboxes.get(outbox);
     this.outboxes.delete(outbox);
     if (known?.key !== key) return undefined;
@@ -58,6 +65,11 @@ export class ReadEntries {
       const [, before = 0, end = ''] = removed.get(sessionId) ?? [];
       removed.set(sessionId, [sessionId, before + bytes, hasEnd ? place : end]);
     }
-    return [...removed.values()];
+    return { removed: [...removed.values()], rest: known.entries.slice(last + 1) };
+  }
+
+  /** Remembers the entries after those that were acknowledged. `key` names the new checkpoint. */
+  keep(outbox: string, key: string, rest: Read[]): void {
+    if (rest.length > 0) this.outboxes.set(outbox, { key, entries: rest });
   }
 }

@@ -146,17 +146,18 @@ export class RedisOutboxes implements AuditOutboxes {
     { archiver, mark, upTo, chains, ordinal }: Delivered,
   ): Promise<OutboxCheckpoint | 'changed' | 'lost'> {
     const { place, logId, sessionId } = parsePlace(upTo);
-    const removed = this.read.take(outbox, `${archiver} ${mark}`, place);
+    const known = this.read.take(outbox, `${archiver} ${mark}`, place);
     // The mark is new with each call, so all tries of this call, and no other one, find it again.
     const next = randomBytes(12).toString('base64url');
     const args = [
       ...this.redisKeys.ofOutbox(outbox),
       ...[archiver, mark, next, ordinal, place, logId, sessionId],
-      ...[removed?.length ?? '', ...(removed ?? []).flat()],
+      ...[known?.removed.length ?? '', ...(known?.removed ?? []).flat()],
       ...[...chains].flatMap(([id, state]) => [id, state ?? '']),
     ];
     const reply = await this.connection.run((client) => client['anynode:audit/acknowledge'](args));
     if (reply === 'changed' || reply === 'lost') return reply;
+    this.read.keep(outbox, `${archiver} ${next}`, known?.rest ?? []);
     return { mark: next, ordinal };
   }
 
