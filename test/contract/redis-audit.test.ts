@@ -9,6 +9,7 @@ import type {
 import { ANY_PRINCIPAL, STANDALONE } from '../../src/backplane/backplane.js';
 import { RedisObservation } from '../../src/backplane/redis/redis-observation.js';
 import { systemClock } from '../../src/protocol/timing/clock.js';
+import { commandCounts, commandsBetween, type CommandCounts } from '../support/commandstats.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { ownRedis } from './support/own-redis.js';
 import { ALICE, append, newSession, open, receive, type TestNode } from './suite/rig.js';
@@ -236,6 +237,28 @@ describe('the outbox', () => {
     expect(await archiver.entries({ maxEntries: 2 })).toHaveLength(2);
     expect(await archiver.entries({ maxBytes: 1 })).toHaveLength(1);
   });
+});
+
+it('takes three more commands of a step that logs one entry, and no more scripts', async () => {
+  const without = await own.join();
+  const costOf = async (by: TestNode): Promise<CommandCounts> => {
+    const id = await by.create();
+    // The first entry makes a stream of the log, and what lives for hours is prolonged once in a second.
+    await by.run(id, open('warm', ['0']));
+    await by.say(id, 'warm', 'warm');
+    const before = await commandCounts(own.admin);
+    await by.run(id, open('p', ['1']));
+    await by.say(id, 'p', 'answer', { ends: '1' });
+    return commandsBetween(before, await commandCounts(own.admin));
+  };
+  await costOf(node);
+  const difference = async () => {
+    const [plain, audited] = [await costOf(without), await costOf(node)];
+    const all = Object.entries(audited).map(([name, count]) => [name, count - (plain[name] ?? 0)]);
+    return Object.fromEntries(all.filter(([, more]) => more !== 0)) as CommandCounts;
+  };
+  // What is done once in a second, or by the nodes themselves, may fall into one of the two.
+  await expect.poll(difference).toEqual({ xadd: 2, hmget: 2, hset: 2 });
 });
 
 // An archiver reads the next page while it delivers one. The acknowledgment of either must not read the entries again.
