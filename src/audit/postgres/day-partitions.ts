@@ -1,19 +1,7 @@
 /**
- * The partitions of the table `mcp_audit_records`: one for each day, by UTC, named after it (`mcp_audit_records_20260131`).
- *
- * An operator removes old days by hand. A day goes at once, without a scan. The statements below do not make readers of other
- * days wait. They need PostgreSQL 14, and the first must not run in a transaction.
+ * The partitions of the table of records: one for each day, by UTC, named after it. An operator removes old days by hand; see
+ * `docs/how-to/keep-an-audit-trail.md`.
  */
-
-// ALTER TABLE mcp_audit_records DETACH PARTITION mcp_audit_records_20260131 CONCURRENTLY;
-// DROP TABLE mcp_audit_records_20260131;
-//
-// This prints them for all days before a date:
-//
-// SELECT format(E'ALTER TABLE mcp_audit_records DETACH PARTITION %1$s CONCURRENTLY;\nDROP TABLE %1$s;', inhrelid::regclass)
-// FROM pg_inherits WHERE inhparent = 'mcp_audit_records'::regclass
-//   AND substring(inhrelid::regclass::text FROM 'mcp_audit_records_(\d{8})') < to_char(date '2026-01-31', 'YYYYMMDD');
-
 import { type AuditTables, SCHEMA_LOCK, SCHEMA_MS, tableExists } from './audit-schema.js';
 import type { PostgresConnections, PostgresTransaction } from './postgres-connections.js';
 import { DAY_MS } from './record-rows.js';
