@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { PostgresConnections } from '../../src/audit/postgres/postgres-connections.js';
 import { postgresSink } from '../../src/audit/postgres/postgres-sink.js';
 import { postgresTrail } from '../../src/audit/postgres/postgres-trail.js';
@@ -27,6 +27,16 @@ function openSink(...args: Parameters<typeof postgresSink>): AuditSink {
 function changed(url: string, change: Partial<URL>): string {
   return Object.assign(new URL(url), change).href;
 }
+
+it('says that the package pg is not installed', async () => {
+  vi.doMock('pg', () => {
+    throw new Error("Cannot find package 'pg'");
+  });
+  onTestFinished(() => void vi.doUnmock('pg'));
+  await expect(openSink(server.url).write(chain)).rejects.toThrow(
+    'An audit trail in PostgreSQL needs the package pg. Run: npm install pg',
+  );
+});
 
 it('says that there is no server', async () => {
   const port = String(await freePort());

@@ -142,6 +142,17 @@ it('stores each record once when several archivers make the tables and deliver t
   expect(migrations).toEqual([{ version: 1 }]);
 });
 
+it('lets no two archivers wait for each other that deliver the same in another order', async () => {
+  const url = await server.createDatabase();
+  const [one, other] = [openSink(url), openSink(url)];
+  await Promise.all([one.write(chainOf(1, 'first')), other.write([])]);
+  for (let round = 0; round < 10; round++) {
+    const chain = chainOf(1_000, `s${round}`);
+    await Promise.all([one.write(chain), other.write([...chain].reverse())]);
+  }
+  expect(await readAll(openTrail(url))).toHaveLength(10_001);
+});
+
 it('refuses tables of a newer release, to write and to read', async () => {
   const url = await server.createDatabase();
   await openSink(url).write(chainOf(1));

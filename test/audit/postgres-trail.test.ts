@@ -162,6 +162,30 @@ it('writes, reads and erases more days than the server can lock at a time', asyn
   await trail.close();
 });
 
+it('reads what is left after an operator has removed the days before a date', async () => {
+  const chain = makeChain(
+    's1',
+    fields(5, (index) => ({ at: NOON + index * DAY })),
+  );
+  const { trail, url } = await storedTrail(chain);
+  // Prints the statements that remove the days. They must not run in a transaction.
+  const rows = await queryPostgres<{ detach: string; drop: string }>(
+    url,
+    `SELECT format('ALTER TABLE mcp_audit_records DETACH PARTITION %s CONCURRENTLY', inhrelid::regclass) AS detach,
+       format('DROP TABLE %s', inhrelid::regclass) AS drop
+     FROM pg_inherits
+     WHERE inhparent = 'mcp_audit_records'::regclass
+       AND substring(inhrelid::regclass::text FROM 'mcp_audit_records_(\\d{8})')
+         < to_char(date '2026-02-02', 'YYYYMMDD')`,
+  );
+  expect(rows).toHaveLength(2);
+  for (const { detach, drop } of rows) {
+    await queryPostgres(url, detach);
+    await queryPostgres(url, drop);
+  }
+  expect(await readAll(trail)).toEqual(chain.slice(2));
+});
+
 describe('the plan of PostgreSQL', () => {
   interface Plan {
     'Node Type': string;
