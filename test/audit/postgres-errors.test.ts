@@ -32,7 +32,9 @@ it('says that the package pg is not installed', async () => {
   vi.doMock('pg', () => {
     throw new Error("Cannot find package 'pg'");
   });
-  onTestFinished(() => void vi.doUnmock('pg'));
+  onTestFinished(() => {
+    vi.doUnmock('pg');
+  });
   await expect(openSink(server.url).write(chain)).rejects.toThrow(
     'An audit trail in PostgreSQL needs the package pg. Run: npm install pg',
   );

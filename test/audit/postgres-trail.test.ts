@@ -162,6 +162,45 @@ it('writes, reads and erases more days than the server can lock at a time', asyn
   await trail.close();
 });
 
+it('passes over rows that were changed so that they are no records, and says where they are', async () => {
+  const chain = makeChain(
+    's1',
+    fields(4, () => ({})),
+  );
+  const { trail, url } = await storedTrail(chain);
+  await queryPostgres(url, "UPDATE mcp_audit_records SET message = '{' WHERE seq = 1");
+  await queryPostgres(url, 'UPDATE mcp_audit_records SET session = NULL WHERE seq = 2');
+  await queryPostgres(
+    url,
+    "UPDATE mcp_audit_records SET at = at + interval '0.4 milliseconds' WHERE seq = 4",
+  );
+  const unreadable: string[] = [];
+  const read: AuditRecord[] = [];
+  for await (const record of trail.records({}, (where) => unreadable.push(where))) {
+    read.push(record);
+  }
+  const place = '2026-01-31 12:00:00';
+  expect(unreadable).toEqual([
+    `the row of ${place}.001+00 with the hash ${chain[0]?.hash ?? ''}`,
+    `the row of ${place}.002+00 with the hash ${chain[1]?.hash ?? ''}`,
+    `the row of ${place}.0044+00 with the hash ${chain[3]?.hash ?? ''}`,
+  ]);
+  expect(read).toEqual([chain[2]]);
+  expect(await trail.erase('alice')).toBe(4);
+});
+
+it('reads a database that writes dates in another style', async () => {
+  const chain = makeChain('s1', [{}, { at: NOON + DAY }]);
+  const { url, trail } = await storedTrail(chain);
+  const name = new URL(url).pathname.slice(1);
+  await queryPostgres(url, `ALTER DATABASE ${name} SET DateStyle = 'SQL, DMY'`);
+  await queryPostgres(url, `ALTER DATABASE ${name} SET TimeZone = 'Asia/Tokyo'`);
+  expect(await readAll(trail, { from: NOON })).toEqual(chain);
+  const later = postgresTrail(url);
+  onTestFinished(() => later.close());
+  expect(await readAll(later)).toEqual(chain);
+});
+
 it('reads what is left after an operator has removed the days before a date', async () => {
   const chain = makeChain(
     's1',

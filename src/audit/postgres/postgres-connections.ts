@@ -141,6 +141,7 @@ async function runTransaction<T>(
     `BEGIN ISOLATION LEVEL READ COMMITTED ${readOnly ? 'READ ONLY' : 'READ WRITE'};
      SET LOCAL statement_timeout = ${statementMs};
      SET LOCAL TimeZone = 'UTC';
+     SET LOCAL DateStyle = 'ISO';
      SELECT set_config('synchronous_commit', 'on', true)
       WHERE current_setting('synchronous_commit') = 'off'`,
   );

@@ -1,6 +1,6 @@
 /** Reads and erases an audit trail in PostgreSQL. */
 import type { AuditRecord } from '../record.js';
-import type { Trail, TrailQuery } from '../reading/trail.js';
+import type { OnUnreadable, Trail, TrailQuery } from '../reading/trail.js';
 import { type AuditTables, auditTables, checkVersion } from './audit-schema.js';
 import { type PartitionRange, storedRanges } from './day-partitions.js';
 import {
@@ -43,19 +43,23 @@ class PostgresTrail implements Trail {
     this.#tables = tables;
   }
 
-  async *records(query: TrailQuery = {}): AsyncGenerator<AuditRecord> {
+  async *records(
+    query: TrailQuery = {},
+    onUnreadable: OnUnreadable = () => undefined,
+  ): AsyncGenerator<AuditRecord> {
     for (const range of await this.#ranges(query)) {
       let after: RecordPlace | undefined;
       do {
         const { text, values } = pageStatement(this.#tables, query, range, after);
         const rows = await this.#read((run) => run(text, values));
-        for (const row of rows) yield recordOfRow(row);
+        for (const row of rows) {
+          const record = recordOfRow(row);
+          if (record) yield record;
+          else
+            onUnreadable(`the row of ${String(row['place'])} with the hash ${String(row['hash'])}`);
+        }
         const last = rows.at(-1);
-        after = last && [
-          isoTime(Number(last['at'])),
-          String(last['ordinal']),
-          String(last['hash']),
-        ];
+        after = last && [String(last['place']), String(last['ordinal']), String(last['hash'])];
       } while (after !== undefined);
     }
   }
@@ -70,8 +74,8 @@ class PostgresTrail implements Trail {
           run(text, values),
         );
         erased += Number(row?.['erased'] ?? 0);
-        if (typeof row?.['at'] !== 'string' || typeof row['hash'] !== 'string') break;
-        after = [isoTime(Number(row['at'])), row['hash']];
+        if (typeof row?.['place'] !== 'string' || typeof row['hash'] !== 'string') break;
+        after = [row['place'], row['hash']];
       }
     }
     return erased;
@@ -174,9 +178,7 @@ function eraseStatement(
       FROM page WHERE r.at = page.at AND r.hash = page.hash AND ${inRange(range, add, 'r.').join(' AND ')}
       RETURNING r.hash),
     last AS (SELECT at, hash FROM page ORDER BY at DESC, hash DESC LIMIT 1)
-    SELECT (SELECT count(*) FROM done)::text AS erased, hash,
-      round(extract(epoch from at) * 1000)::bigint::text AS at
-    FROM last`;
+    SELECT (SELECT count(*) FROM done)::text AS erased, hash, at::text AS place FROM last`;
   return { text, values };
 }
 

@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { textOf } from '../chain.js';
+import { recordOf } from '../reading/parse-record.js';
 import type { AuditRecord } from '../record.js';
 import type { PostgresRow } from './postgres-connections.js';
 
@@ -62,11 +63,11 @@ export const WRITTEN_VALUES = WRITTEN_NAMES.replace('rest', 'rest::json');
 
 /**
  * A list of what to select, for `recordOfRow`. Each is cast to text, because an application can change how `pg` reads other
- * types.
+ * types. `place` is the time as PostgreSQL writes it.
  */
 export const SELECTED = WRITTEN.map(([column]) =>
   column === 'at'
-    ? `round(extract(epoch from at) * 1000)::bigint::text AS at`
+    ? `(extract(epoch from at) * 1000)::text AS at, at::text AS place`
     : `${column}::text AS ${column}`,
 ).join(', ');
 
@@ -109,7 +110,16 @@ export function rowOfRecord(record: AuditRecord): RecordRow {
   return { day: at - (at % DAY_MS), hash: String(row['hash']), json: JSON.stringify(row) };
 }
 
-export function recordOfRow(row: PostgresRow): AuditRecord {
+/** Returns `undefined` for a row that is no record any more, because it was changed by hand. */
+export function recordOfRow(row: PostgresRow): AuditRecord | undefined {
+  try {
+    return recordOf(valueOfRow(row));
+  } catch {
+    return undefined;
+  }
+}
+
+function valueOfRow(row: PostgresRow): Record<string, unknown> {
   const record: Record<string, unknown> = { at: Number(row['at']) };
   for (const [field, column, type] of COLUMNS) {
     const text = row[column];
@@ -120,7 +130,7 @@ export function recordOfRow(row: PostgresRow): AuditRecord {
   if (typeof row['message'] === 'string') record['message'] = JSON.parse(row['message']);
   if (typeof row['sealed'] === 'string') record['sealed'] = fromStorable(row['sealed']);
   if (typeof row['salt'] === 'string') record['salt'] = fromStorable(row['salt']);
-  return record as unknown as AuditRecord;
+  return record;
 }
 
 function encodeColumn(value: unknown, type: ColumnType): ColumnValue | undefined {
