@@ -1,4 +1,5 @@
 import type { Scenario } from '../run/bench.js';
+import { audit } from './audit.js';
 import { elicitation } from './elicitation.js';
 import { fanOut } from './fan-out.js';
 import { growth } from './growth.js';
@@ -14,6 +15,7 @@ import { toolsCall } from './tools-call.js';
 export const SCENARIOS: readonly Scenario[] = [
   toolsCall,
   telemetry,
+  audit,
   handshake,
   notification,
   elicitation,

@@ -1,3 +1,6 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import express from 'express';
 import { built } from './built.js';
 import { buildServer } from './build-server.js';
@@ -13,6 +16,15 @@ const MAX_EVENTS = 20_000;
  */
 const MANY = 1_000_000;
 
+/** A bound of the outbox that is never reached. */
+const NO_BOUND = 2 ** 40;
+
+function auditOf(setting: 'outbox' | 'directory') {
+  const bounds = { maxSessionBytes: NO_BOUND, maxTotalBytes: NO_BOUND };
+  if (setting === 'outbox') return bounds;
+  return { ...bounds, sink: mkdtempSync(join(tmpdir(), 'anynode-audit-')) };
+}
+
 export async function mountAnynode(settings: NodeSettings, redisUrl: string): Promise<Mounted> {
   const { anynode } = await built();
   const { contestant, responseMode, prefix = 'bench', replicaIdleMs, maxReplicas } = settings;
@@ -23,6 +35,7 @@ export async function mountAnynode(settings: NodeSettings, redisUrl: string): Pr
     limits: { anonymousSessions: MANY, anonymousPending: MANY },
     ...(contestant === 'redis' && { redis: redisUrl, prefix }),
     ...telemetry.options,
+    ...(settings.audit !== undefined && { audit: auditOf(settings.audit) }),
   });
   await mcp.ready();
   return {

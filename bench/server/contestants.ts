@@ -50,6 +50,8 @@ export interface NodeSettings {
   maxReplicas?: number;
   /** Left out: without OpenTelemetry. */
   telemetry?: TelemetrySetting;
+  /** `outbox`: records only. `directory`: also archives into a temporary directory. Left out: no audit trail. */
+  audit?: 'outbox' | 'directory';
 }
 
 /** The functions that `node.ts` needs besides the server. */

@@ -31,6 +31,7 @@ const EXPECTED = {
     'tools/call, JSON, concurrency 64',
   ],
   telemetry: ['Telemetry: tools/call on Redis, concurrency 16'],
+  audit: ['Audit: tools/call on Redis, concurrency 16'],
   handshake: ['Handshake, concurrency 16'],
   notification: ['Notification to a GET stream'],
   elicitation: ['Elicitation round trip, concurrency 1', 'Elicitation round trip, concurrency 16'],
