@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Faults, REDIS_FAULTS, type FaultName } from './faults.js';
 import { Scene, type SceneOptions } from './scene.js';
+import type { TrailVerdict } from './trail-verdict.js';
 import type { Verdict } from './verdict.js';
 
 export interface ChaosOptions extends SceneOptions {
@@ -13,10 +14,14 @@ export interface ChaosOptions extends SceneOptions {
   cutEveryMs?: number | undefined;
   /** Which faults of Redis happen. Left out: all of them, in turn. */
   cuts?: readonly FaultName[] | undefined;
+  /** How often Redis is killed, and with `trail: 'postgres'` PostgreSQL. Only with `trail`. Left out: never. */
+  outageEveryMs?: number | undefined;
 }
 
 export interface Outcome {
   verdict: Verdict;
+  /** Set with `trail`. */
+  trail?: TrailVerdict | undefined;
   /** How often each fault was started. */
   faults: Map<FaultName, number>;
   lostReplies: number;
@@ -30,7 +35,19 @@ export interface Outcome {
 export async function runChaos(options: ChaosOptions): Promise<Outcome> {
   const scene = await Scene.start(options);
   const { fleet, random, redis } = scene;
-  const faults = new Faults(fleet, redis, random, options.leaseMs);
+  const { server, trail } = scene;
+  const faults = new Faults(fleet, redis, random, options.leaseMs, {
+    'Redis killed': async () => {
+      await server.halt('SIGKILL');
+      await pause(random.int(200, options.leaseMs));
+      await server.start();
+    },
+    'PostgreSQL killed': async () => {
+      await trail?.kill?.();
+      await pause(random.int(200, 3 * options.leaseMs));
+      await trail?.start?.();
+    },
+  });
   const timers: NodeJS.Timeout[] = [];
   const every = (ms: number | undefined, next: () => void): void => {
     if (ms !== undefined) timers.push(setInterval(next, ms));
@@ -58,6 +75,13 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
       ]),
     );
     every(options.cutEveryMs, inTurn(options.cuts ?? REDIS_FAULTS));
+    if (trail !== undefined) {
+      const outages = [
+        'Redis killed',
+        ...(trail.kill ? (['PostgreSQL killed'] as const) : []),
+      ] as const;
+      every(options.outageEveryMs, inTurn(outages));
+    }
     if (options.restless) {
       every(4000 / options.clients, () => random.pick(scene.clients).cutStream());
     }
@@ -65,8 +89,9 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
     for (const timer of timers.splice(0)) clearInterval(timer);
     await faults.over();
     const verdict = await scene.end();
+    const audited = trail && (await scene.judgeTrail());
     const { counts, lostReplies, log } = faults;
-    return { verdict, faults: counts, lostReplies, log, outputs: fleet.outputs };
+    return { verdict, trail: audited, faults: counts, lostReplies, log, outputs: fleet.outputs };
   } finally {
     for (const timer of timers) clearInterval(timer);
     await scene.stop();

@@ -19,7 +19,11 @@ export type FaultName =
   | 'replies lost'
   | 'subscribers cut off'
   | 'packets dropped'
-  | 'Redis refuses writes for 3 leases';
+  | 'Redis refuses writes for 3 leases'
+  | Outage;
+
+/** A server that is killed, and started again with its files after a while. */
+export type Outage = 'Redis killed' | 'PostgreSQL killed';
 
 export const REDIS_FAULTS: readonly FaultName[] = [
   'Redis cut off from one node',
@@ -55,6 +59,7 @@ export class Faults {
     private readonly redis: Redis,
     private readonly random: Random,
     private readonly leaseMs: number,
+    private readonly outages: Partial<Record<Outage, () => Promise<void>>> = {},
   ) {}
 
   /** Starts a fault and returns. If no node is up, the fault starts as soon as another fault is over. */
@@ -140,6 +145,9 @@ export class Faults {
           () => place.packets.drop(),
           () => void place.packets.arrive(),
         );
+      case 'Redis killed':
+      case 'PostgreSQL killed':
+        return this.outages[name]?.() ?? Promise.resolve();
       case 'Redis refuses writes for 3 leases':
         return this.between(
           leaseMs * 3,

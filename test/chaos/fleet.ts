@@ -26,6 +26,8 @@ export interface FleetOptions {
   affinity?: 'any' | 'owner' | undefined;
   sabotage?: Sabotage | undefined;
   bare?: boolean | undefined;
+  /** Where the audit trail goes. Left out: there is none. */
+  audit?: string | undefined;
 }
 
 /** A place for a node. Its process is replaced at times, while its proxies to Redis stay. */
@@ -142,8 +144,18 @@ export class Fleet {
   }
 
   private async launch({ port }: LateProxy): Promise<NodeProcess> {
-    const { recordsUrl, store, prefix, leaseMs, retryMs, drainMs, affinity, sabotage, bare } =
-      this.options;
+    const {
+      recordsUrl,
+      store,
+      prefix,
+      leaseMs,
+      retryMs,
+      drainMs,
+      affinity,
+      sabotage,
+      bare,
+      audit,
+    } = this.options;
     const process = await startNode({
       script,
       env: {
@@ -157,6 +169,7 @@ export class Fleet {
         AFFINITY: affinity,
         SABOTAGE: sabotage,
         BARE: bare ? '1' : undefined,
+        AUDIT: audit,
       },
     });
     this.balancer.add(process.port);

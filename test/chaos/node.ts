@@ -1,7 +1,7 @@
 /**
  * A node of a chaos run. Its environment variables are STORE (JSON, usually through the proxies), RECORDS_URL (without
- * proxies), PREFIX, LEASE_MS, RETRY_MS, LEAVE_MS, DRAIN_MS and AFFINITY. SABOTAGE removes a guard, and BARE runs the plain
- * SDK instead.
+ * proxies), PREFIX, LEASE_MS, RETRY_MS, LEAVE_MS, DRAIN_MS and AFFINITY. AUDIT is where the audit trail goes. SABOTAGE removes a
+ * guard, and BARE runs the plain SDK instead.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -66,6 +66,7 @@ if (env['BARE'] === undefined) {
     retryMs,
     keepAliveMs: 1000,
     logger,
+    ...(env['AUDIT'] !== undefined && { audit: { sink: env['AUDIT'] } }),
   });
   app.use('/mcp', mcp);
 } else {

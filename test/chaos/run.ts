@@ -1,6 +1,6 @@
 /**
  * `npm run chaos -- [--minutes 10] [--nodes 3] [--clients 50] [--kill-every 10] [--cut-every 30] [--pause-every 25]
- * [--restart-every 45] [--lease 3000] [--affinity owner] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`,
+ * [--restart-every 45] [--lease 3000] [--affinity owner] [--trail directory|postgres [--outage-every 40]] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`,
  * or `npm run chaos -- --failover sentinel|cluster [--runs 5] [--clients 20]`.
  *
  * Times are in seconds, except for the lease, and 0 means never. `--verbose` also prints what happened at which time, and
@@ -10,7 +10,9 @@ import { parseArgs } from 'node:util';
 import { runChaos } from './chaos.js';
 import { runFailover, type FailoverKind } from './failover.js';
 import { runRolling } from './rolling.js';
-import { table } from './table.js';
+import type { TrailKind } from './kept-trail.js';
+import { table, trailTable } from './table.js';
+import { isTrailViolated } from './trail-verdict.js';
 import { violated, type Verdict } from './verdict.js';
 
 const { values } = parseArgs({
@@ -24,6 +26,8 @@ const { values } = parseArgs({
     'restart-every': { type: 'string', default: '45' },
     lease: { type: 'string' },
     affinity: { type: 'string', default: 'any' },
+    trail: { type: 'string' },
+    'outage-every': { type: 'string', default: '40' },
     seed: { type: 'string' },
     rolling: { type: 'string' },
     failover: { type: 'string' },
@@ -37,7 +41,7 @@ const affinity = values.affinity as 'any' | 'owner';
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 
 async function chaos(): Promise<Verdict> {
-  const { verdict, faults, lostReplies, log, outputs } = await runChaos({
+  const { verdict, trail, faults, lostReplies, log, outputs } = await runChaos({
     nodes: Number(values.nodes),
     affinity,
     clients: Number(values.clients ?? 50),
@@ -54,11 +58,17 @@ async function chaos(): Promise<Verdict> {
     cutEveryMs: seconds(values['cut-every']),
     pauseEveryMs: seconds(values['pause-every']),
     restartEveryMs: seconds(values['restart-every']),
+    trail: values.trail as TrailKind | undefined,
+    outageEveryMs: seconds(values['outage-every']),
   });
   const brought = [...faults].map(([name, count]) => [name, `${count} times`] as const);
   console.log(
     table(verdict, [['', ''], ...brought, ['commits whose reply was lost', lostReplies]]),
   );
+  if (trail !== undefined) {
+    console.log(trailTable(trail));
+    if (isTrailViolated(trail)) process.exitCode = 1;
+  }
   if (violated(verdict) || values.verbose) {
     tell(['the slowest calls', ...verdict.slowest, '', 'what happened', ...log], outputs);
   }

@@ -8,11 +8,13 @@ import { ChaosClient, type ClientOptions } from './client.js';
 import { Fleet, type FleetOptions } from './fleet.js';
 import { Ledger } from './ledger.js';
 import { readRecords } from './records.js';
+import { keepTrail, type KeptTrail, type TrailKind } from './kept-trail.js';
+import { judgeTrail, type TrailVerdict } from './trail-verdict.js';
 import { judge, lostOf, type Verdict } from './verdict.js';
 
 export interface SceneOptions
   extends
-    Omit<FleetOptions, 'redis' | 'recordsUrl' | 'prefix'>,
+    Omit<FleetOptions, 'redis' | 'recordsUrl' | 'prefix' | 'audit'>,
     Partial<Pick<ClientOptions, 'tools' | 'slowMs'>> {
   clients: number;
   /** How many notifications from outside each client gets per second. With 0 there are none. */
@@ -23,6 +25,8 @@ export interface SceneOptions
   seed?: number;
   /** How long to wait, once the faults are over, for calls and notifications that are still under way. */
   settleMs: number;
+  /** Where the nodes keep an audit trail. Left out: nowhere. Redis has an append-only file then. */
+  trail?: TrailKind | undefined;
 }
 
 const TOOLS = ['echo', 'echo', 'slow', 'slow', 'ask', 'announce'];
@@ -44,19 +48,26 @@ export class Scene {
     private readonly balancer: Balancer,
     readonly fleet: Fleet,
     private readonly prefix: string,
+    readonly trail: KeptTrail | undefined,
   ) {}
 
   static async start(options: SceneOptions): Promise<Scene> {
     const random = seededRandom(options.seed);
     const prefix = `chaos-${randomBytes(4).toString('hex')}`;
-    const [server, book] = await Promise.all([startRedis(), startRedis()]);
+    const persistent = ['--appendonly', 'yes', '--appendfsync', 'everysec'];
+    const [server, book, trail] = await Promise.all([
+      startRedis(options.trail === undefined ? {} : { args: persistent }),
+      startRedis(),
+      options.trail && keepTrail(options.trail),
+    ]);
     const balancer = await Balancer.start();
     const fleet = await Fleet.start(
-      { ...options, redis: server, recordsUrl: book.url, prefix },
+      { ...options, redis: server, recordsUrl: book.url, prefix, audit: trail?.sink },
       balancer,
     );
     const [redis, records] = [new Redis(server.url), new Redis(book.url)];
-    const parts = [[server, book], redis, records, balancer, fleet, prefix] as const;
+    redis.on('error', () => undefined); // it is killed at times
+    const parts = [[server, book], redis, records, balancer, fleet, prefix, trail] as const;
     const scene = new Scene(options, random, ...parts);
     await scene.open();
     return scene;
@@ -99,6 +110,31 @@ export class Scene {
     }
   }
 
+  /** The main Redis, which the nodes use. */
+  get server(): RedisServer {
+    const [server] = this.servers;
+    if (server === undefined) throw new Error('There is a Redis');
+    return server;
+  }
+
+  /** Waits until the whole outbox was archived, and compares the audit trail with the ledgers. */
+  async judgeTrail(): Promise<TrailVerdict> {
+    if (this.trail === undefined) throw new Error('There is no audit trail');
+    const deadline = Date.now() + this.options.settleMs;
+    const outbox = `${this.prefix}:audit:{all}`;
+    while ((await this.redis.xlen(outbox)) > 0) {
+      if (Date.now() > deadline) throw new Error('The outbox was not archived');
+      await pause(100);
+    }
+    const trail = this.trail.open();
+    try {
+      const recorded = await readRecords(this.records, this.prefix);
+      return await judgeTrail(trail, this.clients, recorded);
+    } finally {
+      await trail.close();
+    }
+  }
+
   async stop(): Promise<void> {
     this.quiet = true;
     for (const client of this.clients) client.stop();
@@ -107,6 +143,7 @@ export class Scene {
     this.redis.disconnect();
     this.records.disconnect();
     await Promise.all(this.servers.map((server) => server.stop()));
+    await this.trail?.stop();
   }
 
   private async open(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { TrailVerdict, TrailViolations } from './trail-verdict.js';
 import type { Spread, Verdict, Violations } from './verdict.js';
 
 const TEXTS: Record<keyof Violations, string> = {
@@ -51,4 +52,26 @@ export function table(verdict: Verdict, more: readonly (readonly [string, string
 
 function spread({ p50, p99, max }: Spread): string {
   return `p50 ${p50}, p99 ${p99}, max ${max}`;
+}
+
+const TRAIL_TEXTS: Record<keyof TrailViolations, string> = {
+  missing: 'acknowledged, and not in the audit trail',
+  twice: 'twice in the audit trail',
+  refused: 'in the audit trail though refused',
+  unverified: 'records of the audit trail missing or changed',
+};
+
+/** Returns the verdict on an audit trail as text. */
+export function trailTable({ violations, records }: TrailVerdict): string {
+  const names = Object.keys(TRAIL_TEXTS) as (keyof TrailViolations)[];
+  const width = Math.max(...names.map((name) => TRAIL_TEXTS[name].length));
+  const lines = [
+    '',
+    ...names.map((name) => `${TRAIL_TEXTS[name].padEnd(width)}  ${violations[name].length}`),
+  ];
+  lines.push(`${'records in the audit trail'.padEnd(width)}  ${records}`);
+  for (const name of names) {
+    for (const line of violations[name].slice(0, MOST_LINES)) lines.push(`  ${name}: ${line}`);
+  }
+  return lines.join('\n');
 }

@@ -27,6 +27,10 @@ export interface TrailVerdict {
   records: number;
 }
 
+export function isTrailViolated({ violations }: TrailVerdict): boolean {
+  return Object.values(violations).some((lines: string[]) => lines.length > 0);
+}
+
 /** The records of one session. */
 interface SessionTrail {
   /** How many records each entry of the log has. */
