@@ -57,12 +57,11 @@ function spread({ p50, p99, max }: Spread): string {
 const TRAIL_TEXTS: Record<keyof TrailViolations, string> = {
   missing: 'acknowledged, and not in the audit trail',
   twice: 'twice in the audit trail',
-  refused: 'in the audit trail though refused',
   unverified: 'records of the audit trail missing or changed',
 };
 
 /** Returns the verdict on an audit trail as text. */
-export function trailTable({ violations, records }: TrailVerdict): string {
+export function trailTable({ violations, records, refused }: TrailVerdict): string {
   const names = Object.keys(TRAIL_TEXTS) as (keyof TrailViolations)[];
   const width = Math.max(...names.map((name) => TRAIL_TEXTS[name].length));
   const lines = [
@@ -70,6 +69,7 @@ export function trailTable({ violations, records }: TrailVerdict): string {
     ...names.map((name) => `${TRAIL_TEXTS[name].padEnd(width)}  ${violations[name].length}`),
   ];
   lines.push(`${'records in the audit trail'.padEnd(width)}  ${records}`);
+  lines.push(`${'calls in it that got 503'.padEnd(width)}  ${refused}`);
   for (const name of names) {
     for (const line of violations[name].slice(0, MOST_LINES)) lines.push(`  ${name}: ${line}`);
   }

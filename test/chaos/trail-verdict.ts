@@ -16,8 +16,6 @@ export interface TrailViolations {
   missing: string[];
   /** Entries of a log with more than one record. */
   twice: string[];
-  /** Calls that were refused and are in the trail. */
-  refused: string[];
   /** What `verifyTrail` finds. */
   unverified: string[];
 }
@@ -25,6 +23,11 @@ export interface TrailViolations {
 export interface TrailVerdict {
   violations: TrailViolations;
   records: number;
+  /**
+   * How many calls got 503 and are in the trail. Redis had stored them, and its reply was lost for too long. They did not run,
+   * which the other verdict says.
+   */
+  refused: number;
 }
 
 export function isTrailViolated({ violations }: TrailVerdict): boolean {
@@ -60,11 +63,16 @@ export async function judgeTrail(
   }
   const unverified: string[] = [];
   await verifyTrail(trail, { onProblem: (problem) => unverified.push(JSON.stringify(problem)) });
-  const violations: TrailViolations = { missing: [], twice: [], refused: [], unverified };
+  const violations: TrailViolations = { missing: [], twice: [], unverified };
+  let refused = 0;
   for (const { sessionId, ledger } of clients) {
-    compare(sessionOf(sessions, sessionId), ledger, recorded, violations);
+    const session = sessionOf(sessions, sessionId);
+    compare(session, ledger, recorded, violations);
+    refused += ledger.calls.filter(
+      ({ key, end }) => end === 'refused' && session.calls.has(key),
+    ).length;
   }
-  return { violations, records };
+  return { violations, records, refused };
 }
 
 function sessionOf(sessions: Map<string, SessionTrail>, id: string): SessionTrail {
@@ -107,14 +115,13 @@ function compare(
   session: SessionTrail,
   { client, calls, sent }: Ledger,
   { accepted }: Recorded,
-  { missing, twice, refused }: TrailViolations,
+  { missing, twice }: TrailViolations,
 ): void {
   for (const [entry, times] of session.entries) {
     if (times > 1) twice.push(`${client}: ${times} records of ${entry}`);
   }
   for (const { key, end, tool } of calls) {
     const call = session.calls.get(key);
-    if (end === 'refused' && call !== undefined) refused.push(`${key} ${tool}`);
     if (!ENDED.has(end)) continue;
     if (call === undefined) missing.push(`${key} ${tool}: its request (${end})`);
     else if (!session.ends.has(call.requestId)) missing.push(`${key} ${tool}: its end (${end})`);
