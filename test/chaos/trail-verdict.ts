@@ -1,6 +1,5 @@
-import type { AuditRecord } from '../../src/audit/record.js';
-import type { Trail } from '../../src/audit/trail.js';
-import { verifyTrail } from '../../src/audit/verify-trail.js';
+import type { AuditRecord, Trail } from '../../src/audit/index.js';
+import { verifyTrail } from '../../src/audit/index.js';
 import type { Call, Ledger } from './ledger.js';
 import type { Recorded } from './records.js';
 
