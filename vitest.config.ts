@@ -20,7 +20,7 @@ const shared: TestProjectInlineConfiguration['test'] = {
 const NEEDED_BY: Record<string, string[]> = {
   chromium: ['test/cluster/monitor-page.test.ts'],
   prometheus: ['test/cluster/telemetry.test.ts'],
-  postgresql: ['test/audit/postgres-*.test.ts'],
+  postgresql: ['test/audit/postgres-*.test.ts', 'test/cluster/chaos-trail.test.ts'],
   nginx: [
     'test/cluster/{clients,conformance,conformance-modern,eras,frameworks,rolling-nginx,story}.test.ts',
     'test/unit/rigs-nodes.test.ts',
