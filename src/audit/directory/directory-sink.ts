@@ -16,6 +16,7 @@ export interface DirectorySinkOptions {
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
 /** Half of the time after which others take a file for finished. */
 const IDLE_MS = FINISHED_MS / 2;
+const DAY_MS = 24 * 60 * 60_000;
 /** Records of two days come in turn around midnight. */
 const MOST_OPEN = 2;
 
@@ -71,8 +72,10 @@ class DirectorySink implements AuditSink {
       throw error;
     });
     const days = new Map<string, string[]>();
+    let [number, day] = [Number.NaN, ''];
     for (const record of records) {
-      const day = dayOf(record.at);
+      const today = Math.floor(record.at / DAY_MS);
+      if (today !== number) [number, day] = [today, dayOf(record.at)];
       const line = `${onOneLine(JSON.stringify(record))}\n`;
       const lines = days.get(day);
       if (lines === undefined) days.set(day, [line]);
