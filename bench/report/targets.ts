@@ -86,7 +86,8 @@ const TARGETS: readonly Target[] = [
     'telemetry.sampled/http.cpu',
     1.1,
   ),
-  ratio('audit as JSON Lines: rate ÷ without audit', 'audit.directory/off.rate', 0.95),
+  ratio('audit, archived elsewhere: rate ÷ without audit', 'audit.outbox/off.rate', 0.95),
+  ratio('audit, archived by this node: rate ÷ without audit', 'audit.directory/off.rate', 0.95),
   ratio('handshake, memory: rate ÷ SDK', 'handshake.memory/sdk.rate', 1),
   ratio('handshake, Redis: rate ÷ SDK', 'handshake.redis/sdk.rate', 1),
   atMost(
