@@ -5,6 +5,7 @@
 --
 -- Returns the principal, 0 if there is no such session, or -1 if it is another principal's.
 
+--- @include "moved-log"
 --- @include "session-keys"
 --- @include "stored-values"
 --- @include "streams-hash"
@@ -14,6 +15,8 @@ local record, streams, events = sessionKeys()
 local principal = redis.call('HGET', record, 'pr')
 if not principal then return 0 end
 if ARGV[1] == '' and principal ~= ARGV[2] then return -1 end
+local elsewhere = logElsewhere(streams, events)
+if elsewhere then return elsewhere end
 
 local told = {}
 local function tellOnce(node)

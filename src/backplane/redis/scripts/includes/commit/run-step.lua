@@ -9,11 +9,14 @@
 --- @include "commit/step"
 --- @include "lifetimes"
 --- @include "log-trim"
+--- @include "moved-log"
 --- @include "stored-values"
 --- @include "streams-hash"
 --- @include "wake-ups"
 
 if not readSession() then return { 'gone' } end
+local elsewhere = logElsewhere(step.streams, step.events)
+if elsewhere then return elsewhere end
 while at <= #ARGV do
   local name = take(1)
   step.results[#step.results + 1] = operations[name]()
@@ -57,6 +60,7 @@ if step.logged then
     end
     expireLog(step.events, math.min(ttl, maxAge))
     set('trimmed', time)
+    set('lives', string.format('%.0f', tonumber(time) + math.min(ttl, maxAge)))
   end
 end
 write()
