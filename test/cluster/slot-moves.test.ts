@@ -104,7 +104,7 @@ it.each(['with its log', 'whose log has expired', 'that has had its handshake on
   'a session %s is served while its slot is moved, and its log tells all of it',
   async (which) => {
     const moved = await sessionToMove();
-    const { node, sessionId, source, key } = moved;
+    const { node, sessionId } = moved;
     if (which !== 'that has had its handshake only') expect(await moved.call()).toBe(200);
     if (which === 'whose log has expired') await moved.expireLog();
     await moved.begin();
@@ -163,7 +163,7 @@ it.each(['first', 'last'])(
 
 it('a message waits for a later GET while the slot is moved and the log starts anew', async () => {
   const moved = await sessionToMove();
-  const { node, client, sessionId, source, key } = moved;
+  const { node, client, sessionId } = moved;
   await moved.expireLog();
   await moved.begin();
   const method = 'notifications/tools/list_changed';
@@ -180,7 +180,7 @@ it('a message waits for a later GET while the slot is moved and the log starts a
 
 it('a session is ended while its slot is moved and its log has expired', async () => {
   const moved = await sessionToMove();
-  const { node, client, source, key } = moved;
+  const { node, client } = moved;
   await moved.expireLog();
   await moved.begin();
   expect((await client.delete(node.url)).status).toBe(200);
