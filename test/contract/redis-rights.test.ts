@@ -88,7 +88,10 @@ describe('a user with the rights for the stores of the SDK', () => {
 
   // A refused UNSUBSCRIBE, for instance, makes no test fail.
   it('was refused no command in the earlier tests', async () => {
-    expect(await own.admin.acl('LOG')).toEqual([]);
+    const log = (await own.admin.acl('LOG')) as string[][];
+    const refused = log.map((entry) => entry[entry.indexOf('object') + 1]);
+    // From Redis 7.2 on, ioredis tells the server its name. It does not need that.
+    expect(refused.filter((command) => command !== 'client|setinfo')).toEqual([]);
   });
 
   it('may use each command of each script', async () => {

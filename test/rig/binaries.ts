@@ -7,8 +7,17 @@ const systemFolders = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/opt/homebrew/b
 /** Folders with a folder for each version of PostgreSQL, whose programs are in `bin` (Debian, Fedora) or beside it (Alpine). */
 const postgresFolders = ['/usr/lib/postgresql', '/usr', '/usr/libexec', '/opt/homebrew/opt'];
 
-/** The full path of a program, or `undefined` if this machine has none. */
+/** Programs that an environment variable may name, to test with another version than the installed one. */
+const CHOSEN: Record<string, string> = { 'redis-server': 'REDIS_SERVER' };
+
+/** The full path of a program, or `undefined` if this machine has none. Throws if the path that was chosen is not a program. */
 export function findBinary(name: string): string | undefined {
+  const variable = CHOSEN[name];
+  const chosen = variable === undefined ? undefined : process.env[variable];
+  if (variable !== undefined && chosen !== undefined && chosen !== '') {
+    if (isExecutable(chosen)) return chosen;
+    throw new Error(`${variable}=${chosen} is not a program that can be run.`);
+  }
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...systemFolders];
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }

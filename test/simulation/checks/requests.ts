@@ -90,8 +90,10 @@ export const runsOnce: Check = function* (world) {
       yield `${key} ran as x${execution.id}, and was never stored`;
     }
     if (before === undefined) continue;
+    // A question that a failover has lost is known to no node, and does not keep the request from being run again.
     const asked = ledger.stored.some(
-      ({ asker, message }) => asker !== undefined && message?.includes(`"x${before.id}.`) === true,
+      ({ asker, message, lost }) =>
+        asker !== undefined && !lost && message?.includes(`"x${before.id}.`) === true,
     );
     const may = setting.recovery === 'rerun-idempotent' && execution.tool === 'again' && !asked;
     // A node that was paused before it ran the request may run it after the node that has claimed it.

@@ -22,6 +22,7 @@
 --- @include "lifetimes"
 --- @include "log-entry"
 --- @include "log-scan"
+--- @include "moved-log"
 --- @include "session-keys"
 --- @include "stored-values"
 --- @include "streams-hash"
@@ -39,6 +40,8 @@ local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
 
 local head = redis.call('HMGET', record, 'pr', 'pv', 'on', 'called')
 if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
+local elsewhere = logElsewhere(streams, events)
+if elsewhere then return elsewhere end
 
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
   'b:' .. stream, 'first', 'map', 'o:' .. stream)

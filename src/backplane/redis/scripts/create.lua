@@ -74,7 +74,8 @@ for at = 9 + fields, #ARGV, 3 do
   ids[#ids + 1] = log(message, 's', target, 'n', n, unpack(more))
   if target == STANDALONE then shown = n .. ':' .. lastId end
 end
-redis.call('HSET', streams, 'reps', node, 'bytes', bytes)
+local lives = tonumber(ms) + math.min(tonumber(ARGV[2]), tonumber(ARGV[3]))
+redis.call('HSET', streams, 'reps', node, 'bytes', bytes, 'lives', string.format('%.0f', lives))
 -- A script that reads a string reads all of it. So a large log is a stream from the start.
 if bytes > FIRST_BYTES then
   for _, item in ipairs(entries) do

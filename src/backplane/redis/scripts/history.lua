@@ -7,9 +7,12 @@
 -- time, since one message may be as large as a page.
 
 --- @include "log-scan"
+--- @include "moved-log"
 --- @include "session-keys"
 
 local _, streams, events = sessionKeys()
+local elsewhere = logElsewhere(streams, events)
+if elsewhere then return elsewhere end
 local from, most, bytes, page = ARGV[1], tonumber(ARGV[2]), 0, {}
 local isFirst = redis.call('HEXISTS', streams, 'first') == 1
 local later = isFirst and firstAfter(events, from)

@@ -10,6 +10,7 @@
 -- reader does not hold the stream any more.
 
 --- @include "log-scan"
+--- @include "moved-log"
 --- @include "session-keys"
 --- @include "stored-values"
 --- @include "streams-hash"
@@ -18,6 +19,8 @@ local record, streams, events = sessionKeys()
 local stream, n = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', record) == 0 then return { 'gone' } end
+local elsewhere = logElsewhere(streams, events)
+if elsewhere then return elsewhere end
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream, 'h:' .. stream, 'first', 'map')
 local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]

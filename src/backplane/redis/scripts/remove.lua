@@ -11,6 +11,7 @@
 
 --- @include "audit/outbox"
 --- @include "audit/session-end"
+--- @include "moved-log"
 --- @include "session-keys"
 --- @include "stored-values"
 --- @include "streams-hash"
@@ -20,6 +21,8 @@ local record, streams, events = sessionKeys()
 local principal = redis.call('HGET', record, 'pr')
 if not principal then return 0 end
 if ARGV[1] == '' and principal ~= ARGV[2] then return -1 end
+local elsewhere = logElsewhere(streams, events)
+if elsewhere then return elsewhere end
 
 local outbox = openOutbox(ARGV[5], ARGV[4])
 if outbox.err and ARGV[6] == '1' then return outbox end

@@ -10,6 +10,7 @@
 --- @include "commit/step"
 --- @include "lifetimes"
 --- @include "log-trim"
+--- @include "moved-log"
 --- @include "stored-values"
 --- @include "streams-hash"
 --- @include "wake-ups"
@@ -18,6 +19,8 @@
 local MOST_REFUSED = 2000
 
 if not readSession() then return { 'gone' } end
+local elsewhere = logElsewhere(step.streams, step.events)
+if elsewhere then return elsewhere end
 if ARGV[11] ~= '' then
   if step.repeated then
     step.isFull = string.find(' ' .. (get('full') or '') .. ' ', ' ' .. step.node .. ':' .. step.number .. ' ', 1, true) ~= nil
@@ -70,6 +73,7 @@ if step.logged then
     end
     expireLog(step.events, math.min(ttl, maxAge))
     set('trimmed', time)
+    set('lives', string.format('%.0f', tonumber(time) + math.min(ttl, maxAge)))
   end
 end
 if step.outbox then
