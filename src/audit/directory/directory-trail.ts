@@ -158,7 +158,7 @@ function isErasable(record: AuditRecord, principal: string | null): boolean {
 }
 
 /** Returns a record without its message. Its hash does not cover what is taken away. */
-export function withoutPayload(record: AuditRecord): AuditRecord {
+function withoutPayload(record: AuditRecord): AuditRecord {
   const { message: _, sealed: __, salt: ___, ...rest } = record;
   return { ...rest, erased: true };
 }

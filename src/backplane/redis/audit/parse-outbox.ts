@@ -102,7 +102,7 @@ export function untilFull(rows: OutboxRow[], maxBytes: number): OutboxRow[] {
   return last < 0 ? rows : rows.slice(0, last + 1);
 }
 
-export function formatPlace({ place, logId, sessionId }: Place): string {
+function formatPlace({ place, logId, sessionId }: Place): string {
   return `${place} ${logId} ${sessionId}`;
 }
 
