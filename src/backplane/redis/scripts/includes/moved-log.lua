@@ -1,6 +1,6 @@
 -- Tells whether a move of the slot has separated the log of a session from its record.
 --
--- While a cluster moves a slot, the keys of a session go to the other server one after another. Redis answers TRYAGAIN to a script that
+-- While a cluster moves a slot, the keys of a session go to the other server one after another. Redis answers `TRYAGAIN` to a script that
 -- declares a key which is not on its server. But the log of a session may have expired, and a script must not wait for a key that does
 -- not exist. So a script that is sent again declares the record and the streams hash only (see script.ts). Redis then runs it, and
 -- would let it begin a second log beside the one on the other server, or read an empty log.
