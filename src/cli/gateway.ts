@@ -31,6 +31,8 @@ export interface GatewayOptions {
   /** Milliseconds. */
   drain: number;
   telemetry?: Telemetry | undefined;
+  /** Where the audit trail goes. */
+  audit?: string;
 }
 
 export interface Gateway {
@@ -73,6 +75,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     anynode({
       ...{ upstream, upstreamTimeoutMs, upstreamCheck, upstreamQuery, redis, prefix, codec },
       ...{ allowedHosts, allowedOrigins, affinity, logger: LOGGER, telemetry: options.telemetry },
+      ...(options.audit !== undefined && { audit: { sink: options.audit } }),
       ...(principalHeader !== undefined && {
         principal: (req) => digestOf(req.get(principalHeader)),
       }),

@@ -145,6 +145,23 @@ describe('a session of a trail', () => {
   });
 });
 
+it('the command `serve` keeps a trail with --audit', async () => {
+  const behind = await startNode({});
+  const trail = join(directory, 'trail');
+  const serve = ['serve', '--upstream', behind.url, '--port', '0', '--json', '--audit', trail];
+  const running = startCli(serve);
+  await expect.poll(() => running.stdout).toContain('listening');
+  const { listening } = JSON.parse(running.stdout) as { listening: string };
+  const { client } = await openSession(listening);
+  await client.request(listening, 'tools/call', { name: 'echo', arguments: {} });
+  await client.delete(listening);
+  running.kill('SIGTERM');
+  expect((await running.ended).code).toBe(0);
+  const { stdout } = await cli(['records', trail, '--tool', 'echo', '--outcome', 'ok', '--json']);
+  expect(jsonLines(stdout)).toHaveLength(1);
+  expect((await cli(['verify', trail])).code).toBe(0);
+});
+
 describe('the command `archive`', () => {
   it('delivers what nodes without a sink have recorded, redacted, until it is ended', async () => {
     const prefix = uniquePrefix();

@@ -96,6 +96,10 @@ export function addServe(program: Command): void {
       'the URL to which spans and metrics are sent by OTLP over HTTP',
       httpUrl,
     )
+    .option(
+      '--audit <trail>',
+      'keep an audit trail: in a directory, or at a URL such as postgres://user@host/database',
+    )
     .allowExcessArguments()
     .action((_, command: Command) => {
       const [unknown] = command.args;
