@@ -80,7 +80,7 @@ describe('nodes in two databases of one Redis', () => {
 });
 
 describe('a Redis client of the application', () => {
-  // If the user name, TLS or the database were lost on the way to the subscriber, it would work on the developer's
+  // If the user name, TLS, its certificate or the database were lost on the way to the subscriber, it would work on the developer's
   // machine only.
   it("lends its settings to the node's own connections, and is not used, changed or closed", async () => {
     const { tlsPort, stop } = await startTls(own.server.port);
@@ -91,7 +91,7 @@ describe('a Redis client of the application', () => {
       host: 'localhost',
       port: tlsPort,
       family: 4,
-      tls: { ca: CERTIFICATE },
+      tls: { ca: CERTIFICATE, cert: CERTIFICATE, key: PRIVATE_KEY },
       username: 'app',
       password: 'secret',
       db: 3,
@@ -151,7 +151,9 @@ describe('a Redis client of the application', () => {
 
   /** Redirects as Redis does with its own TLS port. */
   async function startTls(port: number) {
-    const listener = createTlsServer({ cert: CERTIFICATE, key: PRIVATE_KEY }, (socket) => {
+    // It lets only those in that have the certificate, too.
+    const settings = { cert: CERTIFICATE, key: PRIVATE_KEY, ca: CERTIFICATE, requestCert: true };
+    const listener = createTlsServer(settings, (socket) => {
       const inner = connect(port, '127.0.0.1');
       socket.on('error', () => undefined).pipe(inner);
       inner.on('error', () => undefined).pipe(socket);

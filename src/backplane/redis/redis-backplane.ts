@@ -1,5 +1,6 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { AnynodeError, auditFull } from '../../protocol/errors.js';
+import { LogLimit } from '../../protocol/log-limit.js';
 import type {
   ApplicationState,
   AttachReply,
@@ -127,6 +128,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
     const about = leaseInfoOf(clock);
     this.whenLeft.catch(() => undefined); // avoids an unhandled rejection if no call waits
     let turn = Math.floor(Math.random() * 1000);
+    const refusals = new LogLimit(clock);
     this.subscriber = new Subscriber({
       channel: this.redisKeys.channel(nodeId),
       target: (): RedisOptions | undefined => {
@@ -139,6 +141,12 @@ class JoinedRedisBackplane implements JoinedBackplane {
         this.lease.resubscribed();
         options.onLost();
       },
+      onRefused: (message) =>
+        refusals.pass('subscribe', (more) =>
+          options.logger.warn(
+            `mcp-anynode: Redis refuses SUBSCRIBE: ${message}. Nodes need pub/sub: check the rights of the user, and that no proxy without pub/sub is in front${more}`,
+          ),
+        ),
       clock,
     });
     const { turns, subscriber } = this;
@@ -174,7 +182,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
     return (
       this.connection.trouble() ??
       this.lease.trouble() ??
-      (this.subscriber.subscribed ? undefined : 'not subscribed')
+      (this.subscriber.subscribed ? undefined : (this.subscriber.refused ?? 'not subscribed'))
     );
   }
 

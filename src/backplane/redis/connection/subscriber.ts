@@ -2,6 +2,7 @@ import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import type { Clock } from '../../../protocol/timing/clock.js';
 import { jittered } from '../../../protocol/timing/clock.js';
+import { isTransient } from './retryable-replies.js';
 
 export interface SubscriberOptions {
   channel: string;
@@ -10,6 +11,8 @@ export interface SubscriberOptions {
   onMessage(text: string): void;
   /** Called after each subscribing. Messages that were published before may be lost. */
   onSubscribed(): void;
+  /** Called each time the server refuses to subscribe, for another reason than that it cannot do so for now. */
+  onRefused(message: string): void;
   clock: Clock;
 }
 
@@ -40,6 +43,8 @@ export class Subscriber {
   private failures = 0;
   private readonly added = new Set<Subscription>();
   subscribed = false;
+  /** Why the server has refused the last attempt to subscribe, if it has. */
+  refused: string | undefined;
 
   constructor(private readonly options: SubscriberOptions) {
     this.connect();
@@ -101,16 +106,26 @@ export class Subscriber {
         () => {
           if (this.client !== client) return;
           this.subscribed = true;
+          this.refused = undefined;
           this.failures = 0;
           this.options.onSubscribed();
           for (const one of added) one.onSubscribed();
           // These channels were added while the connection was being made.
           for (const one of this.added) if (!added.includes(one)) this.subscribeTo(client, one);
         },
-        () => {
-          if (this.client === client) this.drop();
+        (error: unknown) => {
+          if (this.client !== client) return;
+          this.noteRefusal(error);
+          this.drop();
         },
       );
+  }
+
+  /** A connection that broke is no refusal, and neither is a server that is loading. */
+  private noteRefusal(error: unknown): void {
+    if (!(error instanceof Error) || error.name !== 'ReplyError' || isTransient(error)) return;
+    this.refused = error.message;
+    this.options.onRefused(error.message);
   }
 
   private subscribeTo(client: Redis, subscription: Subscription): void {
