@@ -1,3 +1,5 @@
+import { recognizeInAllCopies } from './across-copies.js';
+
 /**
  * The codes of the errors that can happen at run time.
  *
@@ -10,7 +12,12 @@
 export type AnynodeErrorCode =
   'backplane_unavailable' | 'session_not_found' | 'request_timeout' | 'undecodable' | 'closed';
 
+/** `instanceof` also recognizes the errors of another copy of this package: of its ES modules, or of its CommonJS. */
 export class AnynodeError extends Error {
+  static {
+    recognizeInAllCopies(this, 'AnynodeError');
+  }
+
   override readonly name = 'AnynodeError';
   constructor(
     readonly code: AnynodeErrorCode,
