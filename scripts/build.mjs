@@ -1,78 +1,80 @@
-// Compiles src/ and the contract suite to dist/, puts what some modules read from files into them, and makes the command
-// executable.
-import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+// Builds dist/: each entry of the package and the contract suite as ES modules and as CommonJS, with their types, and the
+// command. Code that entries share is in chunks. What some modules read from files is put into them as text.
+import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build as buildModules } from 'tsdown';
 import ts from 'typescript';
-import { build } from 'vite';
+import { build as buildPage } from 'vite';
+import { ENTRIES } from './entries.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
-const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+
+/** The modules that read files. The package reads none when it runs, so that it can be bundled into one file. */
+const READING = [
+  'src/backplane/redis/commands/script-texts.ts',
+  'src/protocol/version.ts',
+  'src/monitor/page-assets.ts',
+];
 
 rmSync(dist, { recursive: true, force: true });
-execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
-for (const folder of ['suite', 'sdk-stores']) buildSuite(folder);
+await buildPage({ configFile: join(root, 'src/monitor/page/vite.config.js') });
 
-// The package reads no file when it runs, so that it can be bundled into one.
-const scripts = join(dist, 'backplane/redis/scripts');
-cpSync(join(root, 'src/backplane/redis/scripts'), scripts, { recursive: true });
-await replaceByValues('backplane/redis/commands/script-texts.js');
-await replaceByValues('protocol/version.js');
-rmSync(scripts, { recursive: true });
-await buildPage();
-
+const sources = (entries) =>
+  Object.fromEntries(entries.map(({ file, source }) => [file, join(root, source)]));
+await Promise.all([
+  compile('esm', { ...sources(ENTRIES), 'cli/main': join(root, 'src/cli/main.ts') }),
+  compile('cjs', sources(ENTRIES.filter(({ isDual }) => isDual))),
+]);
 chmodSync(join(dist, 'cli/main.js'), 0o755);
 
-/** Runs a module, and writes one in its place that has the values which this one exports in its text. */
-async function replaceByValues(module) {
-  const file = join(dist, module);
-  const values = Object.entries(await import(pathToFileURL(file)));
-  const lines = values.map(
-    ([name, value]) => `export const ${name} = ${JSON.stringify(value, null, 2)};\n`,
+function compile(format, entry) {
+  return buildModules({
+    cwd: root,
+    config: false,
+    entry,
+    format,
+    outDir: dist,
+    clean: false,
+    platform: 'node',
+    target: 'node20.19',
+    tsconfig: 'tsconfig.build.json',
+    // The command has no types.
+    dts: { entry: ENTRIES.map(({ source }) => source) },
+    // The names in stack traces are those of the source, which the package does not contain.
+    sourcemap: false,
+    // Every dependency is installed beside the package, or by those who need it.
+    deps: { skipNodeModulesBundle: true },
+    // `package.json` says that a file `.js` is an ES module.
+    fixedExtension: false,
+    hash: false,
+    outputOptions: (options) => ({
+      ...options,
+      comments: { jsdoc: false },
+      codeSplitting: { groups: [{ name: 'runtime', test: /^\0rolldown\/runtime/ }] },
+      chunkFileNames: `chunks/${options.chunkFileNames}`,
+    }),
+    // Plugins take their time, and CommonJS is for those who need it.
+    inputOptions: { checks: { pluginTimings: false } },
+    checks: { legacyCjs: false },
+    plugins: [{ name: 'texts', load: textsOf }],
+    logLevel: 'warn',
+  });
+}
+
+/** Runs a module that reads files, and returns one that has the values which it exports in its text. */
+async function textsOf(id) {
+  if (!READING.includes(relative(root, id).replaceAll(sep, '/'))) return undefined;
+  const { outputText } = ts.transpileModule(readFileSync(id, 'utf8'), {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+  });
+  const code = outputText.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(id)));
+  const exported = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+  const constants = Object.entries(exported).map(([name, value]) =>
+    typeof value === 'function'
+      ? `const value = ${JSON.stringify(value())};\nexport const ${name} = () => value;\n`
+      : `export const ${name} = ${JSON.stringify(value)};\n`,
   );
-  writeFileSync(file, lines.join(''));
-}
-
-/** Builds the page of the monitor, and puts its files as texts into the module that has them. */
-async function buildPage() {
-  const page = join(root, 'src/monitor/page');
-  await build({ configFile: join(page, 'vite.config.js') });
-  const read = (name) => readFileSync(join(page, 'built', name), 'utf8');
-  const assets = { html: read('index.html'), js: read('page.js'), css: read('page.css') };
-  const text = `const assets = ${JSON.stringify(assets)};\nexport const pageAssets = () => assets;\n`;
-  writeFileSync(join(dist, 'monitor/page-assets.js'), text);
-}
-
-/** The contract suite lies among the tests, and the package has it as `mcp-anynode/backplane-suite`. */
-function buildSuite(folder) {
-  const from = join(root, 'test/contract', folder);
-  const to = join(dist, 'backplane-suite', folder);
-  mkdirSync(to, { recursive: true });
-  const compilerOptions = {
-    target: ts.ScriptTarget.ES2022,
-    module: ts.ModuleKind.ESNext,
-    verbatimModuleSyntax: true,
-  };
-  for (const name of readdirSync(from)) {
-    // What the suite imports of `src` lies two folders up in the package.
-    const source = readFileSync(join(from, name), 'utf8').replaceAll("'../../../src/", "'../../");
-    const options = { compilerOptions, fileName: join(from, name) };
-    const emit = (ending, { outputText }) =>
-      writeFileSync(join(to, name.replace(/\.ts$/, ending)), outputText);
-    emit('.js', ts.transpileModule(source, options));
-    // The other files are not seen from outside.
-    if (!/^(index|store|describe-(backplane|sdk-stores))\.ts$/.test(name)) continue;
-    emit('.d.ts', ts.transpileDeclaration(source, options));
-  }
+  return { code: constants.join(''), moduleType: 'js' };
 }

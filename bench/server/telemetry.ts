@@ -25,7 +25,7 @@ import type * as Telemetry from '../../src/telemetry/index.js';
 export type TelemetrySetting = 'api' | 'http' | 'sampled';
 
 const SHARE = 0.1;
-const BUILT = new URL('../../dist/telemetry/index.js', import.meta.url).href;
+const BUILT = new URL('../../dist/telemetry.js', import.meta.url).href;
 
 /** Returns the options of a node, and a function that wraps its HTTP listener. */
 export async function telemetryFor(setting: TelemetrySetting | undefined) {

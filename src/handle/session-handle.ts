@@ -1,4 +1,5 @@
 import { STANDALONE } from '../backplane/backplane.js';
+import { recognizeInAllCopies } from '../protocol/across-copies.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { JsonRpcMessage, JsonRpcResponse, Params } from '../protocol/json/jsonrpc.js';
 import { isResponse } from '../protocol/json/jsonrpc.js';
@@ -56,8 +57,12 @@ export interface SessionState {
   update<T>(fn: (value: unknown) => T | Promise<T>): Promise<T>;
 }
 
-/** The client answered a request with a JSON-RPC error. */
+/** The client answered a request with a JSON-RPC error. `instanceof` also recognizes those of another copy of this package. */
 export class ClientError extends Error {
+  static {
+    recognizeInAllCopies(this, 'ClientError');
+  }
+
   override readonly name = 'ClientError';
   constructor(
     readonly code: number,

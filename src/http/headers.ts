@@ -5,7 +5,7 @@ import { baseOf, headerOf, hostOf, urlOf } from './incoming-request.js';
 import {
   DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
   SUPPORTED_PROTOCOL_VERSIONS,
-} from '../replica/sdk.js';
+} from '../protocol/protocol-versions.js';
 import { authInfoOf } from './principal.js';
 import { RefusalError, REFUSALS, unsupportedVersion } from './response/refusals.js';
 

@@ -2,7 +2,8 @@ import type { Request, Response } from 'express';
 import { ErrorCode, errorResponse, isRequest } from '../protocol/json/jsonrpc.js';
 import type { JsonRpcRequest, RequestId } from '../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
-import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../replica/sdk.js';
+import { FIRST_VERSION_WITH_PRIMING } from '../protocol/protocol-versions.js';
+import { isInitializeRequest } from '../protocol/json/initialize-request.js';
 import type { Inbound } from '../execution/messages/client-messages.js';
 import type { NotServed, OpenedStream } from '../execution/execution.js';
 import { InitializeRefused } from '../execution/session-start.js';
@@ -73,11 +74,7 @@ async function answerMessages(
   { messages, text }: Posted,
   principal: string,
 ): Promise<void> {
-  // The SDK's test looks at the whole message, so compare the method first.
-  const initialize = messages.find(
-    (message) =>
-      'method' in message && message.method === 'initialize' && isInitializeRequest(message),
-  );
+  const initialize = messages.find(isInitializeRequest);
   if (initialize !== undefined) {
     await refuseKnownSession(endpoint, req, principal);
     if (messages.length > 1) throw new RefusalError(REFUSALS.onlyOneInitialize);

@@ -1,3 +1,5 @@
+import { recognizeInAllCopies } from './across-copies.js';
+
 /**
  * The codes of the errors that can happen at run time.
  *
@@ -17,7 +19,12 @@ export type AnynodeErrorCode =
   | 'audit_full'
   | 'closed';
 
+/** `instanceof` also recognizes the errors of another copy of this package: of its ES modules, or of its CommonJS. */
 export class AnynodeError extends Error {
+  static {
+    recognizeInAllCopies(this, 'AnynodeError');
+  }
+
   override readonly name = 'AnynodeError';
   constructor(
     readonly code: AnynodeErrorCode,

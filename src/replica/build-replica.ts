@@ -13,7 +13,7 @@ import type {
 import type { OutgoingRequests } from './requests/outgoing-requests.js';
 import { isUninitialized, requestsBetween, shapeOf, UNSHAPED } from './session-shape.js';
 import type { Shape } from './session-shape.js';
-import { dropNotifications } from './sdk.js';
+import { dropNotifications } from './drop-notifications.js';
 import { ReplicaTransport } from './replica-transport.js';
 import type { Logger, ServerLike } from '../options/public-types.js';
 import type { Clock } from '../protocol/timing/clock.js';

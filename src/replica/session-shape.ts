@@ -4,7 +4,7 @@ import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/
 import { ErrorCode, errorResponse } from '../protocol/json/jsonrpc.js';
 import type { Limits } from '../options/limits.js';
 import { hearsOf } from './initialize/initialize-exchange.js';
-import { isInitializeRequest } from './sdk.js';
+import { isInitializeRequest } from '../protocol/json/initialize-request.js';
 
 /** The shape of a session, as far as a replica has been told. */
 export interface Shape {

@@ -9,7 +9,7 @@ import {
 } from '@opentelemetry/api';
 import type { ArrivedBy, RequestName } from '../options/node-telemetry.js';
 import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/json/jsonrpc.js';
-import { SUPPORTED_PROTOCOL_VERSIONS } from '../replica/sdk.js';
+import { SUPPORTED_PROTOCOL_VERSIONS } from '../protocol/protocol-versions.js';
 import { ATTRIBUTE, describe, outcomeOf, payloadOf, resultOf } from './attributes.js';
 import type { Metrics } from './metrics.js';
 import type { Propagation } from './propagation.js';

@@ -1,7 +1,9 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Script } from 'node:vm';
 import { build, type BuildOptions } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { ENTRIES } from '../../scripts/entries.mjs';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { npm, oldestOf, root, run, temporaryFolder, writeJson } from './npm.js';
 
@@ -54,26 +56,38 @@ describe('the tarball', () => {
     ]) {
       expect(files).toContain(name);
     }
-    for (const path of [
-      'dist/index.js',
-      'dist/index.d.ts',
-      'dist/backplane/redis/redis-backplane.js',
-    ]) {
-      expect(files).toContain(path);
+    for (const { file, isDual } of ENTRIES) {
+      const endings = isDual ? ['js', 'd.ts', 'cjs', 'd.cts'] : ['js', 'd.ts'];
+      for (const ending of endings) expect(files).toContain(`dist/${file}.${ending}`);
     }
   });
 
-  // The source of the suite is in `test/contract/suite`, and the build puts it into the package.
-  it('contains the contract suite, and all files that it imports', async () => {
-    const suite = files.filter((path) => /^dist\/backplane-suite\/.*\.(js|d\.ts)$/.test(path));
-    const imported = suite.map(async (path) => {
+  it('contains all files that its modules import, and loads other packages by the way of each kind', async () => {
+    const code = files.filter((path) => /^dist\/.*\.c?js$/.test(path));
+    const imported = code.map(async (path) => {
       const text = await readFile(join(root, path), 'utf8');
-      const names = [...text.matchAll(/from '(\.[^']*)'/g)].map(([, name = '']) => name);
-      return names.map((name) => join(dirname(path), name));
+      // No file but the modules is read. CommonJS has no `import.meta`, and no `await` outside of functions.
+      expect(text, path).not.toContain('import.meta');
+      if (path.endsWith('.cjs')) expect(() => new Script(text), path).not.toThrow();
+      const found = path.endsWith('.cjs')
+        ? text.matchAll(/require\("([^"]+)"\)/g)
+        : text.matchAll(/^(?:import|export)\b[^;]*?"([^"]+)";$/gm);
+      return [...found].map(([, name = '']) => [path, name] as const);
     });
     const names = (await Promise.all(imported)).flat();
-    expect(names).toContain('dist/backplane/index.js');
-    expect(names.filter((name) => !files.includes(name))).toEqual([]);
+    const own = names.filter(([, name]) => name.startsWith('.'));
+    expect(own.length).toBeGreaterThan(code.length);
+    expect(own.filter(([path, name]) => !files.includes(join(dirname(path), name)))).toEqual([]);
+    // What is loaded with the module. The SDK and Express are not, and may not be there.
+    const packages = names
+      .map(([, name]) => name)
+      .filter((name) => !name.startsWith('.') && !name.startsWith('node:'));
+    expect([...new Set(packages)].sort()).toEqual([
+      '@opentelemetry/api',
+      'commander',
+      'ioredis',
+      'vitest',
+    ]);
   });
 
   it('contains nothing else', () => {
@@ -82,7 +96,7 @@ describe('the tarball', () => {
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/.test(path) &&
         !/^docs\/([\w-]+\/)?[\w-]+\.(md|svg)$/.test(path) &&
         !/^deploy\/[\w-]+\.(yml|json)$/.test(path) &&
-        !/^dist\/(?!test|demo|bench)[\w/-]+(\.js|\.d\.ts)$/.test(path),
+        !/^dist\/(chunks\/|cli\/)?[\w-]+\.(c?js|d\.c?ts)$/.test(path),
     );
     expect(others).toEqual([]);
   });

@@ -1,21 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
+import { ENTRIES, manifestFields } from '../../scripts/entries.mjs';
 
-interface Entry {
-  /** The name of the entry in `package.json`. */
+interface Expected {
+  /** The name of the entry, as `scripts/entries.mjs` has it. */
   name: string;
-  /** The path of its file below `dist`, without `.js`. */
-  file: string;
-  /** The path of its source without `.ts`. Default: the same path below `src`. */
-  source?: string;
   values: string[];
   types: string[];
 }
 
-const ENTRIES: Entry[] = [
+const EXPECTED: Expected[] = [
   {
     name: '.',
-    file: 'index',
     values: [
       ...['AnynodeError', 'ClientError', 'anynode', 'memoryBackplane', 'redisBackplane'],
       ...['serverOptionsFor', 'stateAt'],
@@ -30,8 +26,7 @@ const ENTRIES: Entry[] = [
     ],
   },
   {
-    name: './sdk-stores',
-    file: 'sdk-stores/index',
+    name: 'sdk-stores',
     values: ['sdkStores'],
     types: [
       ...['EventStore', 'QueuedMessage', 'SdkStores', 'SdkStoresOptions', 'ServerEvent'],
@@ -39,14 +34,12 @@ const ENTRIES: Entry[] = [
     ],
   },
   {
-    name: './legacy-sse',
-    file: 'legacy-sse/index',
+    name: 'legacy-sse',
     values: ['legacySse'],
     types: ['LegacySseOptions'],
   },
   {
-    name: './observe',
-    file: 'operator/index',
+    name: 'observe',
     values: ['observe'],
     types: [
       ...['NodeInfo', 'NodeStats', 'ObserveOptions', 'Observer', 'RedisInfo', 'RequestInfo'],
@@ -55,26 +48,22 @@ const ENTRIES: Entry[] = [
     ],
   },
   {
-    name: './monitor',
-    file: 'monitor/index',
+    name: 'monitor',
     values: ['monitor'],
     types: ['Monitor', 'MonitorOptions'],
   },
   {
-    name: './codec',
-    file: 'codec/index',
+    name: 'codec',
     values: ['aesGcmCodec'],
     types: ['AesGcmOptions', 'PayloadCodec', 'PayloadContext'],
   },
   {
-    name: './telemetry',
-    file: 'telemetry/index',
+    name: 'telemetry',
     values: ['telemetry'],
     types: ['Telemetry', 'TelemetryOptions'],
   },
   {
-    name: './audit',
-    file: 'audit/index',
+    name: 'audit',
     values: [
       ...['archive', 'archivedSessions', 'directorySink', 'directoryTrail', 'openTrail'],
       ...['postgresSink', 'postgresTrail', 'verifyTrail'],
@@ -87,8 +76,7 @@ const ENTRIES: Entry[] = [
     ],
   },
   {
-    name: './backplane',
-    file: 'backplane/index',
+    name: 'backplane',
     values: [
       ...['ANY_PRINCIPAL', 'AnynodeError', 'FIRST_REVISION', 'KEPT_BROADCASTS', 'LOG_START'],
       ...['LOOK_HOLDS_MS', 'RELEASED', 'RESUMED_EVERY_MS', 'STANDALONE', 'TooManySessions'],
@@ -129,36 +117,31 @@ const ENTRIES: Entry[] = [
     ],
   },
   {
-    name: './backplane-suite',
-    file: 'backplane-suite/suite/index',
-    source: 'test/contract/suite/index',
+    name: 'backplane-suite',
     values: ['describeBackplane', 'describeSdkStores'],
     types: ['OpenStore', 'Store'],
   },
 ];
 
-it('the package has these entries and no others', async () => {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  const { exports } = JSON.parse(text) as { exports: Record<string, unknown> };
-  const entries = ENTRIES.map(({ name, file }) => [
-    name,
-    { types: `./dist/${file}.d.ts`, default: `./dist/${file}.js` },
-  ]);
-  const expected: unknown = Object.fromEntries([...entries, ['./package.json', './package.json']]);
-  expect(exports).toEqual(expected);
+it('the package has these entries and no others', () => {
+  expect(ENTRIES.map(({ name }) => name)).toEqual(EXPECTED.map(({ name }) => name));
 });
 
-it.each(ENTRIES)(
-  '$name exports these names and no others',
-  async ({ file, values, types, ...entry }) => {
-    const source = new URL(`../../${entry.source ?? `src/${file}`}.ts`, import.meta.url);
-    const exported = (await import(source.href)) as object;
-    expect(Object.keys(exported).sort()).toEqual(values);
-    const text = await readFile(source, 'utf8');
-    const names = [...text.matchAll(/^export type \{([^}]*)\}/gm)].flatMap(([, list = '']) =>
-      list.split(',').flatMap((name) => (name.trim() === '' ? [] : [name.trim()])),
-    );
-    expect(text).not.toContain('export *');
-    expect(names.sort()).toEqual(types);
-  },
-);
+it('package.json names the files of the entries', async () => {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  // `node scripts/entries.mjs` writes them.
+  expect(JSON.parse(text)).toMatchObject(manifestFields());
+});
+
+it.each(EXPECTED)('$name exports these names and no others', async ({ name, values, types }) => {
+  const { source = '' } = ENTRIES.find((entry) => entry.name === name) ?? {};
+  const url = new URL(`../../${source}`, import.meta.url);
+  const exported = (await import(url.href)) as object;
+  expect(Object.keys(exported).sort()).toEqual(values);
+  const text = await readFile(url, 'utf8');
+  const names = [...text.matchAll(/^export type \{([^}]*)\}/gm)].flatMap(([, list = '']) =>
+    list.split(',').flatMap((each) => (each.trim() === '' ? [] : [each.trim()])),
+  );
+  expect(text).not.toContain('export *');
+  expect(names.sort()).toEqual(types);
+});

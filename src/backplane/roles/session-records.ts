@@ -31,8 +31,11 @@ export interface SessionRecords {
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean>;
 }
 
-/** Takes the place of a principal in calls of the operator, who may use the sessions of all principals. */
-export const ANY_PRINCIPAL = Symbol('any principal');
+/**
+ * Takes the place of a principal in calls of the operator, who may use the sessions of all principals. It is the same symbol
+ * in each copy of this package.
+ */
+export const ANY_PRINCIPAL: unique symbol = Symbol.for('mcp-anynode.any principal');
 
 export interface SessionRecord {
   id: string;

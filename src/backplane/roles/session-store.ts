@@ -1,4 +1,5 @@
 /** The role of a backplane that creates sessions. */
+import { recognizeInAllCopies } from '../../protocol/across-copies.js';
 import type { ListKind } from '../operations.js';
 import type { LogId, Position } from '../positions.js';
 import type { SessionRecord, SessionRecords } from './session-records.js';
@@ -61,6 +62,10 @@ export interface NewSession {
 
 /** Thrown if the principal has as many sessions as it may have (`sessions`), or as many pending ones (`pending`). */
 export class TooManySessions extends Error {
+  static {
+    recognizeInAllCopies(this, 'TooManySessions');
+  }
+
   override readonly name = 'TooManySessions';
   constructor(readonly kind: 'sessions' | 'pending') {
     super(`Too many sessions of one principal (${kind})`);

@@ -1,7 +1,7 @@
 /**
  * JSON-RPC 2.0 messages as MCP uses them.
  *
- * The library has its own types, so that only one file has to import the SDK. The checks accept and refuse exactly what
+ * The library has its own types, and does not import the SDK. The checks accept and refuse exactly what
  * the SDK's `JSONRPCMessageSchema` accepts and refuses. A test compares the two.
  */
 

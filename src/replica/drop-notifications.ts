@@ -1,12 +1,3 @@
-/** The constants and functions that this library takes from the SDK, so that both agree. No other file imports the SDK. */
-import {
-  DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
-  isInitializeRequest,
-  SUPPORTED_PROTOCOL_VERSIONS,
-} from '@modelcontextprotocol/sdk/types.js';
-
-export { DEFAULT_NEGOTIATED_PROTOCOL_VERSION, isInitializeRequest, SUPPORTED_PROTOCOL_VERSIONS };
-
 interface Notifying {
   transport?: unknown;
   notification(...args: unknown[]): Promise<void>;
@@ -28,6 +19,3 @@ export function dropNotifications(server: object, onDropped: () => void): void {
     return Promise.resolve();
   };
 }
-
-/** The first protocol version whose clients accept an event without data. */
-export const FIRST_VERSION_WITH_PRIMING = '2025-11-25';
