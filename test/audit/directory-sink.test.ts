@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { compressFile } from '../../src/audit/directory/compress-file.js';
 import { directorySink } from '../../src/audit/directory/directory-sink.js';
 import { directoryTrail } from '../../src/audit/directory/directory-trail.js';
 import type { AuditRecord } from '../../src/audit/record.js';
@@ -117,6 +118,19 @@ describe('a sink in a directory', () => {
     expect(await files()).toContain('2026-11-02.0001.jsonl');
     await sink.close?.();
     expect(await read({ until: NOON - 24 * HOUR })).toEqual([first, second]);
+  });
+
+  // If the clock jumps, another process may take a file for finished that is still written.
+  it('writes into another file once its own was replaced, and loses nothing', async () => {
+    const sink = directorySink(directory);
+    const records = new RecordMaker().session(4);
+    await sink.write(records.slice(0, 5));
+    await compressFile(join(directory, '2026-11-30.0001.jsonl'));
+    await expect(sink.write(records.slice(5))).rejects.toThrow('another process has replaced');
+    await sink.write(records.slice(5));
+    expect(await files()).toEqual(['2026-11-30.0001.jsonl.gz', '2026-11-30.0002.jsonl']);
+    expect(await read()).toEqual(records);
+    await sink.close?.();
   });
 
   // The twin of a crash: what was not acknowledged may be there or not, and no more than a part of one line is broken.

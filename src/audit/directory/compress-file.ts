@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -13,11 +13,13 @@ export async function compressFile(path: string): Promise<void> {
   const target = `${path}.gz`;
   const temporary = `${target}${TEMPORARY}`;
   try {
+    const source = createReadStream(path);
     await pipeline(
-      createReadStream(path),
+      source,
       createGzip(),
       createWriteStream(temporary, { mode: 0o600, flush: true }),
     );
+    if ((await stat(path)).size !== source.bytesRead) throw new Error(`${path} is still written`);
     await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true });

@@ -51,6 +51,7 @@ export class DayFile {
    */
   async add(lines: readonly string[]): Promise<void> {
     try {
+      await this.requireName();
       const began = this.bytes;
       let written = 0;
       for (const chunk of chunksOf(lines)) {
@@ -62,12 +63,22 @@ export class DayFile {
         }
       }
       await this.handle.datasync();
+      await this.requireName();
       this.bytes += written;
       this.usedAt = performance.now();
     } catch (error) {
       await this.handle.truncate(this.bytes).catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * Throws if the file has been compressed or rewritten by another process, which took it for finished. That happens if the
+   * clock has jumped. What was written since would be lost with this file.
+   */
+  private async requireName(): Promise<void> {
+    if ((await this.handle.stat()).nlink > 0) return;
+    throw new Error(`mcp-anynode: another process has replaced ${this.path}`);
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@ import { onOneLine } from '../../protocol/json/json-text.js';
 import type { AuditRecord, AuditSink } from '../record.js';
 import { compressFile } from './compress-file.js';
 import { DayFile } from './day-file.js';
-import { dayOf, FINISHED_MS, isFinished, listFiles } from './trail-files.js';
+import { dayOf, FINISHED_MS, isFinished, listFiles, timeIn } from './trail-files.js';
 
 export interface DirectorySinkOptions {
   /** A file that has as many bytes is followed by another one of the same day. Default 256 MiB. */
@@ -146,8 +146,10 @@ class DirectorySink implements AuditSink {
     const files = await listFiles(directory).catch((error: unknown) => {
       throw cannot(`read the directory ${directory}`, error);
     });
+    if (files.every(({ isCompressed }) => isCompressed)) return;
+    const now = await timeIn(directory);
     for (const file of files) {
-      if (!file.isCompressed && (await isFinished(file).catch(() => false))) {
+      if (!file.isCompressed && (await isFinished(file, now).catch(() => false))) {
         this.compressLater(file.path, (await stat(file.path)).size);
       }
     }

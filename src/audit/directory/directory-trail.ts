@@ -11,7 +11,14 @@ import type { OnUnreadable, Trail, TrailQuery } from '../reading/trail.js';
 import { matches } from '../reading/match-query.js';
 import { linesOf } from './read-lines.js';
 import type { TrailFile } from './trail-files.js';
-import { isFinished, isMissing, listFiles, syncDirectory, TEMPORARY } from './trail-files.js';
+import {
+  isFinished,
+  isMissing,
+  listFiles,
+  syncDirectory,
+  TEMPORARY,
+  timeIn,
+} from './trail-files.js';
 
 const DAY_MS = 24 * 60 * 60_000;
 
@@ -57,7 +64,8 @@ class DirectoryTrail implements Trail {
     const inUse: string[] = [];
     for (const file of await this.files()) {
       if ((await this.count(file, principal)) === 0) continue;
-      if (await isFinished(file)) erased += await this.rewrite(file, principal);
+      if (await isFinished(file, await timeIn(this.directory)))
+        erased += await this.rewrite(file, principal);
       else inUse.push(file.name);
     }
     return { erased, inUse };

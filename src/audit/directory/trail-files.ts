@@ -1,5 +1,6 @@
 /** The files of an audit trail in a directory. */
-import { open, readdir, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** One file: `<day>.<number>.jsonl`, or the same with `.gz`. It has records of one day (UTC), and one sink has written it. */
@@ -26,9 +27,11 @@ export function nameOf(day: string, number: number): string {
   return `${day}.${String(number).padStart(4, '0')}.jsonl`;
 }
 
-/** Returns the day of a time, in UTC. */
+const LAST_DAY = Date.UTC(9999, 11, 31);
+
+/** Returns the day of a time, in UTC. A time that no file can be named after counts as the last day. */
 export function dayOf(at: number): string {
-  return new Date(at).toISOString().slice(0, 10);
+  return new Date(at >= 0 && at < LAST_DAY ? at : LAST_DAY).toISOString().slice(0, 10);
 }
 
 /**
@@ -56,10 +59,23 @@ export async function listFiles(directory: string): Promise<TrailFile[]> {
   );
 }
 
-/** True if no sink writes into the file any more. */
-export async function isFinished({ path, isCompressed }: TrailFile): Promise<boolean> {
-  if (isCompressed) return true;
-  return Date.now() - (await stat(path)).mtimeMs > FINISHED_MS;
+/** True if no sink writes into the file any more. `now` is the time of {@link timeIn} its directory. */
+export async function isFinished({ path, isCompressed }: TrailFile, now: number): Promise<boolean> {
+  return isCompressed || now - (await stat(path)).mtimeMs > FINISHED_MS;
+}
+
+/**
+ * Returns the time by which files in a directory are dated, in milliseconds since the epoch. The clock of this machine may be
+ * another one than that of the machine which has the directory.
+ */
+export async function timeIn(directory: string): Promise<number> {
+  const path = join(directory, `${randomUUID()}${TEMPORARY}`);
+  try {
+    await writeFile(path, '', { flag: 'wx', mode: 0o600 });
+    return (await stat(path)).mtimeMs;
+  } finally {
+    await rm(path, { force: true });
+  }
 }
 
 /** Makes the names of a directory durable. */
