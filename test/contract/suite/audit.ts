@@ -338,7 +338,9 @@ export function describeAudit(openStore: OpenStore): void {
       );
       const oldest = entries[0]?.entry.at;
       const waiting = await archiver.audit.waiting();
-      expect(waiting).toMatchObject({ entries: 2, oldest });
+      expect(waiting.entries).toBe(2);
+      // The copy may be dated a moment later than the entry.
+      expect(Math.abs((waiting.oldest ?? 0) - (oldest ?? 0))).toBeLessThan(1_000);
       // A store that encodes knows the size of a text only roughly.
       expect(Math.abs(waiting.bytes - bytes)).toBeLessThan(20);
       await archiver.acknowledge(outbox, entries[1]?.id ?? '');
