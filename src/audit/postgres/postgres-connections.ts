@@ -1,4 +1,6 @@
 /** Connections to PostgreSQL, each use of which ends in bounded time. */
+import { createRequire } from 'node:module';
+import type Pg from 'pg';
 
 /** What the audit trail needs of a `Pool` of the package `pg`. */
 export interface PostgresPool {
@@ -35,7 +37,7 @@ const NO_RIGHTS = '42501';
  */
 export class PostgresConnections {
   readonly #target: string | PostgresPool;
-  #own: Promise<PostgresPool & { end(): Promise<void> }> | undefined;
+  #own: (PostgresPool & { end(): Promise<void> }) | undefined;
   #closed = false;
   readonly #connectMs: number;
 
@@ -81,7 +83,7 @@ export class PostgresConnections {
   /** Closes the connections of a pool of its own. Transactions reject from now on. */
   async close(): Promise<void> {
     this.#closed = true;
-    const own = await this.#own?.catch(() => undefined);
+    const own = this.#own;
     this.#own = undefined;
     await own?.end();
   }
@@ -90,7 +92,7 @@ export class PostgresConnections {
     if (this.#closed) throw new Error('The audit trail in PostgreSQL is closed');
     const target = this.#target;
     const pool =
-      typeof target === 'string' ? await (this.#own ??= openPool(target, this.#connectMs)) : target;
+      typeof target === 'string' ? (this.#own ??= openPool(target, this.#connectMs)) : target;
     let isWanted = true;
     const connecting = pool.connect().then(
       (client) => {
@@ -108,15 +110,25 @@ export class PostgresConnections {
   }
 }
 
-async function openPool(
-  url: string,
-  connectMs: number,
-): Promise<PostgresPool & { end(): Promise<void> }> {
-  const { default: pg } = await import('pg').catch((error: unknown) => {
-    throw new Error('An audit trail in PostgreSQL needs the package pg. Run: npm install pg', {
-      cause: error,
-    });
-  });
+/**
+ * Loads the package `pg`. Bundlers do not follow this, so an application without an audit trail in PostgreSQL can be bundled
+ * without that package. A bundled application with one gives `postgresSink` a `Pool` of its own.
+ */
+function loadDriver(): typeof Pg {
+  const load = createRequire(import.meta.url);
+  const name = 'pg';
+  try {
+    return load(name) as typeof Pg;
+  } catch (error) {
+    throw new Error(
+      'An audit trail in PostgreSQL needs the package pg. Run: npm install pg. In a bundled application, give a Pool of pg instead of a URL',
+      { cause: error },
+    );
+  }
+}
+
+function openPool(url: string, connectMs: number): PostgresPool & { end(): Promise<void> } {
+  const pg = loadDriver();
   const pool = new pg.Pool({
     connectionString: url,
     max: 2,
