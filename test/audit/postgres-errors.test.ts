@@ -1,8 +1,7 @@
-import Module from 'node:module';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { PostgresConnections } from '../../src/audit/postgres/postgres-connections.js';
 import { postgresSink } from '../../src/audit/postgres/postgres-sink.js';
 import { postgresTrail } from '../../src/audit/postgres/postgres-trail.js';
@@ -30,13 +29,12 @@ function changed(url: string, change: Partial<URL>): string {
 }
 
 it('says that the package pg is not installed', async () => {
-  const modules = Module as unknown as { _resolveFilename: (...args: unknown[]) => string };
-  const resolve = modules._resolveFilename;
-  onTestFinished(() => void (modules._resolveFilename = resolve));
-  modules._resolveFilename = (...args) => {
-    if (args[0] === 'pg') throw new Error("Cannot find module 'pg'");
-    return resolve(...args);
-  };
+  vi.doMock('pg', () => {
+    throw new Error("Cannot find package 'pg'");
+  });
+  onTestFinished(() => {
+    vi.doUnmock('pg');
+  });
   await expect(openSink(server.url).write(chain)).rejects.toThrow(
     'An audit trail in PostgreSQL needs the package pg. Run: npm install pg',
   );

@@ -1,5 +1,4 @@
 /** Connections to PostgreSQL, each use of which ends in bounded time. */
-import { createRequire } from 'node:module';
 import type Pg from 'pg';
 
 /** What the audit trail needs of a `Pool` of the package `pg`. */
@@ -37,7 +36,7 @@ const NO_RIGHTS = '42501';
  */
 export class PostgresConnections {
   readonly #target: string | PostgresPool;
-  #own: (PostgresPool & { end(): Promise<void> }) | undefined;
+  #own: Promise<PostgresPool & { end(): Promise<void> }> | undefined;
   #closed = false;
   readonly #connectMs: number;
 
@@ -83,7 +82,7 @@ export class PostgresConnections {
   /** Closes the connections of a pool of its own. Transactions reject from now on. */
   async close(): Promise<void> {
     this.#closed = true;
-    const own = this.#own;
+    const own = await this.#own?.catch(() => undefined);
     this.#own = undefined;
     await own?.end();
   }
@@ -92,7 +91,7 @@ export class PostgresConnections {
     if (this.#closed) throw new Error('The audit trail in PostgreSQL is closed');
     const target = this.#target;
     const pool =
-      typeof target === 'string' ? (this.#own ??= openPool(target, this.#connectMs)) : target;
+      typeof target === 'string' ? await (this.#own ??= openPool(target, this.#connectMs)) : target;
     let isWanted = true;
     const connecting = pool.connect().then(
       (client) => {
@@ -114,11 +113,11 @@ export class PostgresConnections {
  * Loads the package `pg`. Bundlers do not follow this, so an application without an audit trail in PostgreSQL can be bundled
  * without that package. A bundled application with one gives `postgresSink` a `Pool` of its own.
  */
-function loadDriver(): typeof Pg {
-  const load = createRequire(import.meta.url);
+async function loadDriver(): Promise<typeof Pg> {
   const name = 'pg';
   try {
-    return load(name) as typeof Pg;
+    const loaded = (await import(/* webpackIgnore: true */ name)) as { default: typeof Pg };
+    return loaded.default;
   } catch (error) {
     throw new Error(
       'An audit trail in PostgreSQL needs the package pg. Run: npm install pg. In a bundled application, give a Pool of pg instead of a URL',
@@ -127,8 +126,11 @@ function loadDriver(): typeof Pg {
   }
 }
 
-function openPool(url: string, connectMs: number): PostgresPool & { end(): Promise<void> } {
-  const pg = loadDriver();
+async function openPool(
+  url: string,
+  connectMs: number,
+): Promise<PostgresPool & { end(): Promise<void> }> {
+  const pg = await loadDriver();
   const pool = new pg.Pool({
     connectionString: url,
     max: 2,
