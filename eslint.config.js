@@ -10,6 +10,7 @@ export default tseslint.config(
       'src/monitor/page/built/**',
       // Compiled in a project of its own, against the package.
       'test/packaging/fixtures/consumer.ts',
+      'test/consumers/programs/**',
     ],
   },
   js.configs.recommended,

@@ -5,6 +5,7 @@ import { build, type BuildOptions } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ENTRIES } from '../../scripts/entries.mjs';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { pack } from './pack.js';
 import { npm, oldestOf, root, run, temporaryFolder, writeJson } from './npm.js';
 
 interface Manifest {
@@ -13,27 +14,14 @@ interface Manifest {
   devDependencies: Record<string, string>;
 }
 
-let tarballs: Awaited<ReturnType<typeof temporaryFolder>>;
 let tarball: string;
 let files: string[];
 let manifest: Manifest;
 
 beforeAll(async () => {
-  tarballs = await temporaryFolder();
-  const packed = await npm(['pack', '--json', '--pack-destination', tarballs.path], root);
-  // The output of `prepack` comes first.
-  const json = packed.slice(packed.search(/^[[{]/m));
-  // npm 12 prints an object by name. Older versions print a list.
-  const [pack] = Object.values(
-    JSON.parse(json) as Record<string, { filename: string; files: { path: string }[] }>,
-  );
-  if (pack === undefined) throw new Error(`npm pack made nothing: ${packed}`);
-  tarball = join(tarballs.path, pack.filename);
-  files = pack.files.map(({ path }) => path);
+  ({ tarball, files } = await pack());
   manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest;
 }, 120_000);
-
-afterAll(() => tarballs.remove());
 
 describe('the tarball', () => {
   it('contains the code with its types, and the documents', () => {

@@ -3,6 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** The test files that take longest, below `test`. */
 const LONGEST = [
   'simulation/mutants/mutants',
+  'packaging/consumers',
   'packaging/package',
   'mutants/mutants',
   'contract/encoded',

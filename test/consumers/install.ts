@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const folder = fileURLToPath(new URL('.', import.meta.url));
+const run = promisify(execFile);
+
+/** The folders of packages. Each has a lock file of its own. */
+export const PACKAGE_SETS = ['tools', 'v2', 'bare'] as const;
+export type PackageSet = (typeof PACKAGE_SETS)[number];
+
+/** Runs `npm ci` in a folder, unless that was done with the same lock file. */
+async function installOnce(path: string): Promise<void> {
+  const mark = join(path, 'node_modules/.installed');
+  const lock = createHash('sha256')
+    .update(await readFile(join(path, 'package-lock.json')))
+    .digest('hex');
+  if ((await readFile(mark, 'utf8').catch(() => '')) === lock) return;
+  await run('npm', ['ci', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: path });
+  await writeFile(mark, lock);
+}
+
+/** Installs a set of packages where that has not been done, and puts the package of `tarball` beside them. */
+export async function installSet(set: PackageSet, tarball: string): Promise<void> {
+  const path = join(folder, set);
+  await installOnce(path);
+  const own = join(path, 'node_modules/mcp-anynode');
+  await rm(own, { recursive: true, force: true });
+  await mkdir(own);
+  await run('tar', ['xzf', tarball, '--strip-components=1', '-C', own]);
+}
+
+/** Makes a project in an empty folder: the programs, and the packages of a set. */
+export async function makeProject(path: string, set: PackageSet): Promise<void> {
+  await cp(join(folder, 'programs'), path, { recursive: true });
+  const from = join(folder, set, 'node_modules');
+  const to = join(path, 'node_modules');
+  // Node looks for packages around the real path of a file. What a set lacks must not be found in this repository.
+  if (set === 'tools') await symlink(from, to);
+  else await cp(from, to, { recursive: true, verbatimSymlinks: true });
+}
+
+/** The folder of a package of the tools. */
+export function toolOf(name: string): string {
+  return join(folder, 'tools/node_modules', name);
+}
+
+/** Whether `test/nodes` has versions of Node for this machine. */
+export const hasNodes = process.platform === 'linux' && !existsSync('/etc/alpine-release');
+
+/** Installs the versions of Node. Returns what gives the binary of one, by the beginning of its version. */
+export async function installNodes(): Promise<(version: string) => string> {
+  if (!hasNodes) return () => process.execPath;
+  const path = join(folder, '../nodes');
+  await installOnce(path);
+  return (version) => {
+    const [major = ''] = version.split('.');
+    return join(path, `node_modules/node-${process.platform}-${process.arch}-${major}/bin/node`);
+  };
+}
