@@ -30,6 +30,20 @@ const NEEDED_BY: Record<string, string[]> = {
 const without = (process.env.WITHOUT ?? '').split(',');
 const leftOut = without.flatMap((program) => NEEDED_BY[program] ?? []);
 
+/** The tests of the endpoint that run over `mcp.fetch` too: behind the server of Hono, and called without a server. */
+const OVER_FETCH = {
+  fetch: [
+    ...['abuse', 'bodies', 'cancel', 'close', 'content-coding', 'hang-up', 'hostile-bodies'],
+    ...['hostile', 'initialize-ids', 'limits', 'malformed', 'modern', 'modern-close', 'principal'],
+    ...['resume', 'sse', 'stalled', 'standalone', 'wire-bodies', 'wire-differences'],
+    ...['wire-equality'],
+  ],
+  direct: [
+    ...['cancel', 'hang-up', 'limits', 'lost-replies', 'malformed', 'modern-close', 'notify'],
+    ...['principal', 'resume', 'servers', 'standalone'],
+  ],
+};
+
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
@@ -44,6 +58,14 @@ export default defineConfig({
           exclude: ['**/node_modules/**', 'test/cluster/**', ...leftOut],
         },
       },
+      ...Object.entries(OVER_FETCH).map(([way, names]) => ({
+        test: {
+          ...shared,
+          name: way,
+          env: { OVER: way },
+          include: names.map((name) => `test/integration/${name}.test.ts`),
+        },
+      })),
       {
         test: {
           ...shared,

@@ -11,6 +11,10 @@ export { anynode } from './node.js';
 export type { Anynode, CloseOptions, Health } from './handle/node-handle.js';
 export type { AnynodeOptions } from './options/anynode-options.js';
 
+// For frameworks of the Fetch standard.
+export type { FetchHandler } from './http/fetch/fetch-handler.js';
+export type { FetchOptions } from './http/fetch/fetched-request.js';
+
 // For the HTTP server of an Express application.
 export type { ListeningServer } from './http/response/closing-server.js';
 export { serverOptionsFor } from './http/server-options.js';

@@ -11,6 +11,7 @@ import { directory } from './operator/session-directory.js';
 import { sessionHandle } from './handle/session-handle.js';
 import { questionsOf } from './handle/task-questions.js';
 import { endpointOf, middleware, requestListener, setEndpoint } from './http/endpoint.js';
+import { fetchHandler } from './http/fetch/fetch-handler.js';
 import type { AnynodeOptions } from './options/anynode-options.js';
 import { resolveOptions } from './options/options.js';
 import type { Clock } from './protocol/timing/clock.js';
@@ -125,9 +126,11 @@ export function createNode(
   const notify = notifyAll({ backplane, commitQueue, followers });
   const notifyAlso =
     modern === undefined ? notify : notifyBoth(notify, (event) => bus.announce(event));
+  const listener = requestListener(endpoint);
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
-    listener: requestListener(endpoint),
+    listener,
+    fetch: fetchHandler(listener, options.logger),
     ready: ({ upstream = false } = {}) =>
       unheld(backplane.ready().then(() => (upstream ? servers.ready() : undefined))),
     health: () => healthOf(node, lifetime, sessions, servers),

@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http';
 import type { RequestHandler } from 'express';
+import type { FetchHandler } from '../http/fetch/fetch-handler.js';
 import type { ListeningServer } from '../http/response/closing-server.js';
 import type { SdkStores } from '../sdk-stores/store-types.js';
 import type { Notify } from './notify.js';
@@ -53,6 +54,15 @@ export interface Anynode extends RequestHandler, SdkStores {
    * most of the gain in speed; see `docs/how-to/speed-up.md`.
    */
   readonly listener: RequestListener;
+  /**
+   * The same endpoint for frameworks of the Fetch standard, such as Hono, Next.js and SvelteKit: it takes a `Request` and
+   * resolves with a `Response`. `options` says what the framework knows: `authInfo`, `parsedBody`, `clientAddress`. It answers
+   * each request, whatever its path. If the client goes, the framework has to abort `request.signal` or cancel the stream of
+   * the response. `principal` gets an `IncomingMessage` with headers, method, URL and `auth`. Without `allowedHosts`, only
+   * `localhost` is served, unless `clientAddress` says that the request comes from another machine; see
+   * `docs/how-to/use-another-framework.md`. The promise rejects only if `request` is no `Request`.
+   */
+  readonly fetch: FetchHandler;
   /** Returns the state of this node. It asks no other process. */
   health(): Health;
   /** All sessions of the cluster, for operators. */

@@ -1,4 +1,4 @@
-import type { Response } from 'express';
+import type { EndpointResponse } from './response/endpoint-response.js';
 import type { ResponseClosing } from './response/response-closing.js';
 import { isGone } from './response/response.js';
 
@@ -12,7 +12,12 @@ export class ConnectionSlots {
   constructor(private readonly most: number) {}
 
   /** Takes a slot until the response is closed. Returns false if none is left. */
-  take(sessionId: string, principal: string, res: Response, closing: ResponseClosing): boolean {
+  take(
+    sessionId: string,
+    principal: string,
+    res: EndpointResponse,
+    closing: ResponseClosing,
+  ): boolean {
     const key = `${sessionId} ${principal}`;
     const count = this.counts.get(key) ?? 0;
     if (count >= this.most) return false;

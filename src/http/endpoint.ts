@@ -1,6 +1,6 @@
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { inspect } from 'node:util';
-import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { NextFunction, Request } from 'express';
 import type { ClientConnections } from '../execution/client-connections.js';
 import type { Execution } from '../execution/execution.js';
 import type { NodeLifetime } from '../execution/node-lifetime.js';
@@ -17,6 +17,7 @@ import { handlePost } from './post.js';
 import { defaultPrincipal, principalReader } from './principal.js';
 import type { Refusal } from './response/refusals.js';
 import { labelsOf, refuse, RefusalError, REFUSALS } from './response/refusals.js';
+import type { EndpointResponse } from './response/endpoint-response.js';
 import { cut, reply } from './response/response.js';
 import { SharedTimer } from '../protocol/timing/shared-timer.js';
 import { ConnectionSlots } from './connection-slots.js';
@@ -31,6 +32,7 @@ export interface SharedResources {
   bodies: BodyBudget;
   bodyTimeouts: Pick<SharedTimer, 'after' | 'close'>;
   sse: SseSettings;
+  /** Limits how often a node says in its log what is wrong with all requests. */
   logLimit: LogLimit;
 }
 
@@ -63,6 +65,7 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
   const shared: SharedResources = {
     slots: new ConnectionSlots(limits.streamsPerSession),
     turns: new StreamTurns(node.clock),
+    logLimit: new LogLimit(node.clock),
     bodies: new BodyBudget(limits.bodyBytesInFlight),
     logLimit: new LogLimit(node.clock),
     bodyTimeouts: limits.bodyMs === 0 ? NO_TIMEOUT : new SharedTimer(node.clock, limits.bodyMs),
@@ -91,11 +94,14 @@ export function setEndpoint(handle: object, endpoint: Endpoint): void {
   Object.defineProperty(handle, 'endpoint' satisfies keyof EndpointHandle, { value: endpoint });
 }
 
+/** Answers a request. Express can call it as middleware. */
+export type Serve = (req: Request, res: EndpointResponse, next: NextFunction) => void;
+
 /**
  * Returns the MCP endpoint as Express middleware. It answers every request. It calls `next` only with an error for which it
  * has no answer, such as an error that the option `principal` throws.
  */
-export function middleware(endpoint: Endpoint): RequestHandler {
+export function middleware(endpoint: Endpoint): Serve {
   return serving(endpoint, (req, res) => handle(endpoint, req, res));
 }
 
@@ -103,12 +109,14 @@ export function middleware(endpoint: Endpoint): RequestHandler {
  * Returns the MCP endpoint as a listener for Node's HTTP server, without Express. It logs an error for which it has no other
  * answer, and answers with 500.
  */
-export function requestListener(endpoint: Endpoint): RequestListener {
+export function requestListener(
+  endpoint: Endpoint,
+): (req: IncomingMessage, res: EndpointResponse) => void {
   const serve = middleware(endpoint);
   return (req, res) => {
-    void serve(req as Request, res as Response, (error: unknown) => {
+    serve(req as Request, res, (error: unknown) => {
       endpoint.options.logger.error(`mcp-anynode: a request failed: ${inspect(error)}`);
-      refuse(res as Response, REFUSALS.failed);
+      refuse(res, REFUSALS.failed);
     });
   };
 }
@@ -119,9 +127,9 @@ export function requestListener(endpoint: Endpoint): RequestListener {
  */
 export function serving(
   endpoint: Endpoint,
-  answer: (req: Request, res: Response) => Promise<void>,
-): RequestHandler {
-  return (req: Request, res: Response, next: NextFunction) => {
+  answer: (req: Request, res: EndpointResponse) => Promise<void>,
+): Serve {
+  return (req, res, next) => {
     // Other code (such as a timeout middleware) has begun the response. Node would throw on a second answer, and without
     // Express no code would catch that.
     if (res.headersSent) {
@@ -165,8 +173,8 @@ export function serving(
   };
 }
 
-async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
-  guard(req, endpoint.options);
+async function handle(endpoint: Endpoint, req: Request, res: EndpointResponse): Promise<void> {
+  guard(req, endpoint.options, endpoint.shared.logLimit);
   switch (req.method) {
     case 'POST':
       return handlePost(endpoint, req, res);
@@ -180,7 +188,11 @@ async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<
 }
 
 /** Answers a DELETE: ends the session on every node. */
-async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+async function handleDelete(
+  endpoint: Endpoint,
+  req: Request,
+  res: EndpointResponse,
+): Promise<void> {
   const sessionId = requireSessionId(req);
   spokenVersionOf(req);
   const { node, execution } = endpoint;

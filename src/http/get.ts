@@ -1,4 +1,5 @@
-import type { Request, Response } from 'express';
+import type { EndpointResponse } from './response/endpoint-response.js';
+import type { Request } from 'express';
 import type { AttachRequest } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Attached, HeldStream } from '../execution/client-connections.js';
@@ -15,7 +16,11 @@ import { isGone, reply } from './response/response.js';
 import { tellAttached, tellRefused } from './tell-attached.js';
 
 /** Answers a GET with the session's standalone stream, or, with `Last-Event-ID`, with the stream of that event. */
-export async function handleGet(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+export async function handleGet(
+  endpoint: Endpoint,
+  req: Request,
+  res: EndpointResponse,
+): Promise<void> {
   requireAccept(req, ['text/event-stream']);
   const sessionId = requireSessionId(req);
   const spoken = spokenVersionOf(req);

@@ -1,5 +1,7 @@
 import type { Request } from 'express';
+import type { Logger } from '../options/public-types.js';
 import { ErrorCode } from '../protocol/json/jsonrpc.js';
+import type { LogLimit } from '../protocol/log-limit.js';
 import { headerOf, hostOf, isLoopback, isProxied } from './incoming-request.js';
 import { RefusalError } from './response/refusals.js';
 
@@ -8,6 +10,7 @@ const LOCAL_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
 export interface GuardOptions {
   allowedHosts: string[] | undefined;
   allowedOrigins: string[] | undefined;
+  logger: Pick<Logger, 'warn'>;
 }
 
 /**
@@ -17,17 +20,25 @@ export interface GuardOptions {
  * - With `allowedHosts`: a Host header that is not in the list, with or without its port.
  * - Without `allowedHosts`: a Host header that names no loopback host, if the connection came in on a loopback address. The
  *   SDK's `createMcpExpressApp` does the same. This is not checked if Express was told that a proxy is in front (`trust
- *   proxy`).
+ *   proxy`). A request of `mcp.fetch` is checked like one on a loopback address, unless its caller has said that it comes from
+ *   another address.
  * - With `allowedOrigins`: an Origin header that is not in the list. A request without the header is let in.
  */
-export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptions): void {
+export function guard(
+  req: Request,
+  { allowedHosts, allowedOrigins, logger }: GuardOptions,
+  logLimit: LogLimit,
+): void {
   const origin = headerOf(req, 'origin');
   const host = hostOf(req);
   if (allowedHosts !== undefined) {
     const name = hostname(host);
     const allowed = [host, name].some((text) => text !== undefined && allowedHosts.includes(text));
     if (!allowed) throw forbidden(`Invalid Host header: ${host ?? ''}`);
-  } else if (!isLocalName(host) && isLoopback(req) && !isProxied(req)) {
+  } else if (!isLocalName(host) && isLoopback(req) !== false && !isProxied(req)) {
+    if (isLoopback(req) === undefined) {
+      logLimit.pass('host', (more) => logger.warn(`${UNKNOWN_PEER}${more}`));
+    }
     if (host === undefined || host === '') throw forbidden('Missing Host header');
     const name = hostname(host);
     throw forbidden(name === undefined ? `Invalid Host header: ${host}` : `Invalid Host: ${name}`);
@@ -40,6 +51,10 @@ export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptio
 function forbidden(message: string): RefusalError {
   return new RefusalError({ status: 403, code: ErrorCode.ConnectionClosed, message });
 }
+
+const UNKNOWN_PEER =
+  'mcp-anynode: requests of `mcp.fetch` are refused with 403, because their host is not localhost: ' +
+  'list your hosts in the option `allowedHosts`, or give `clientAddress` with each request';
 
 /**
  * The host names of recent Host headers. Clients repeat the same headers, and a `URL` costs more than the rest of this

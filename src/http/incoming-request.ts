@@ -1,9 +1,11 @@
 /** Reads what Express puts on a request. For a request straight from Node's server, uses what Node knows of it. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Request } from 'express';
 import { pathAndQuery } from '../protocol/request-target.js';
+import { FetchedRequest } from './fetch/fetched-request.js';
 
 /** A request as {@link Anynode.listener} gets it, where all of these fields may be missing. */
 type Incoming = IncomingMessage &
@@ -43,10 +45,24 @@ export function hostOf(req: Pick<Incoming, 'headers'>): string | undefined {
   return headerOf(req, 'host') ?? headerOf(req, ':authority');
 }
 
-/** True if this request came in on a loopback address. */
-export function isLoopback(req: Incoming): boolean {
+/**
+ * True if this request came in on a loopback address. Such a connection has loopback addresses at both ends. `undefined` means
+ * that it may have done so, because the caller of `mcp.fetch` has not said where the request comes from.
+ */
+export function isLoopback(req: Incoming): boolean | undefined {
+  if (req instanceof FetchedRequest) return isLoopbackAddress(req.clientAddress ?? '');
   const { localAddress } = (req.socket as Partial<Socket> | undefined) ?? {};
   return localAddress !== undefined && /^(::ffff:)?127\.|^::1$/.test(localAddress);
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
+
+/** Returns `undefined` for a text that is not an address. */
+function isLoopbackAddress(text: string): boolean | undefined {
+  const version = isIP(text);
+  return version === 0 ? undefined : LOOPBACK.check(text, version === 6 ? 'ipv6' : 'ipv4');
 }
 
 /**

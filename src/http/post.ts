@@ -1,4 +1,5 @@
-import type { Request, Response } from 'express';
+import type { EndpointResponse } from './response/endpoint-response.js';
+import type { Request } from 'express';
 import { ErrorCode, errorResponse, isRequest } from '../protocol/json/jsonrpc.js';
 import type { JsonRpcRequest, RequestId } from '../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
@@ -39,12 +40,16 @@ import { SseConnection } from './response/sse-response.js';
 
 /** An HTTP response and the callbacks to run when it closes. */
 export interface Answer {
-  res: Response;
+  res: EndpointResponse;
   closing: ResponseClosing;
 }
 
 /** Answers a POST: `initialize`, requests (each POST on its own stream), or only notifications and answers (202). */
-export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+export async function handlePost(
+  endpoint: Endpoint,
+  req: Request,
+  res: EndpointResponse,
+): Promise<void> {
   const { modern } = endpoint;
   // Only the body shows whether a request is of revision 2026-07-28. A body that is not JSON is refused in every revision.
   const mayBeModern = modern !== undefined && isJson(req);
@@ -70,7 +75,7 @@ function requireTypes(req: Request): void {
 async function answerMessages(
   endpoint: Endpoint,
   req: Request,
-  res: Response,
+  res: EndpointResponse,
   { messages, text }: Posted,
   principal: string,
 ): Promise<void> {
@@ -116,7 +121,7 @@ async function refuseKnownSession(
 async function answerInitialize(
   endpoint: Endpoint,
   req: Request,
-  res: Response,
+  res: EndpointResponse,
   request: JsonRpcRequest,
   principal: string,
 ): Promise<void> {
@@ -174,7 +179,7 @@ const TRY_LATER = new Set<AnynodeErrorCode>(['backplane_unavailable', 'audit_ful
  */
 function answerWithoutSession(
   endpoint: Endpoint,
-  res: Response,
+  res: EndpointResponse,
   request: JsonRpcRequest,
   error: unknown,
 ): void {

@@ -33,12 +33,16 @@ export function legacySse(mcp: RequestHandler, options: LegacySseOptions = {}): 
   }
   const ssePath = pathOf(options.ssePath, 'ssePath', '/sse');
   const messagesPath = pathOf(options.messagesPath, 'messagesPath', '/messages');
-  const serve = serving(endpoint, (req, res) =>
-    answer(endpoint, req, res, { ssePath, messagesPath }),
-  );
   return (req: Request, res: Response, next: NextFunction) => {
-    if (req.path === ssePath || req.path === messagesPath) void serve(req, res, next);
-    else next();
+    if (req.path === ssePath || req.path === messagesPath) {
+      serving(endpoint, () => answer(endpoint, req, res, { ssePath, messagesPath }))(
+        req,
+        res,
+        next,
+      );
+    } else {
+      next();
+    }
   };
 }
 
@@ -48,7 +52,7 @@ async function answer(
   res: Response,
   { ssePath, messagesPath }: Required<LegacySseOptions>,
 ): Promise<void> {
-  guard(req, endpoint.options);
+  guard(req, endpoint.options, endpoint.shared.logLimit);
   const { path, method } = req;
   if (path === ssePath && method === 'GET') {
     return openConnection(endpoint, req, res, messagesPath);

@@ -119,7 +119,7 @@ export interface AnynodeOptions {
   allowedOrigins?: string[] | undefined;
   /**
    * Hosts, with or without port, that the `Host` header may name; others get 403. `docs/how-to/serve-browsers.md`
-   * explains the default. Default: local names, on loopback connections.
+   * explains the default. Default: local names, on loopback connections and with `mcp.fetch`.
    */
   allowedHosts?: string[] | undefined;
   /** Whether every response has the header `X-Anynode-Node`, with the id of this node. Default `true`. */

@@ -1,6 +1,7 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { notification, request, response, type JsonRpc, type RequestId } from './json-rpc.js';
 import { RawResponse } from './raw-response.js';
+import { exchangeWithoutPort, handlerAt } from './without-port.js';
 import type { SseReader } from './sse-reader.js';
 
 export { notification, request, response, type JsonRpc, type RequestId } from './json-rpc.js';
@@ -157,6 +158,11 @@ export class RawClient {
     signal: AbortSignal | undefined,
   ): Promise<IncomingMessage> {
     const given = Object.entries(headers).filter(([, value]) => value !== undefined);
+    const handler = handlerAt(url);
+    if (handler !== undefined) {
+      const init = { method, headers: Object.fromEntries(given) as Record<string, string> };
+      return exchangeWithoutPort(handler, url, { ...init, body, signal });
+    }
     return new Promise((resolve, reject) => {
       const outgoing = httpRequest(url, {
         method,

@@ -208,7 +208,8 @@ function collect(
     ended = true;
     cancelTimer();
     const [only] = chunks;
-    resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
+    const whole = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
+    inNextTurn(() => resolve(whole));
   });
   // Before `end`, these events mean that the client has gone, so it does not read the answer. They also come after `end`, and
   // mean nothing then.

@@ -1,6 +1,7 @@
+import type { EndpointResponse } from '../response/endpoint-response.js';
+import type { Writable } from 'node:stream';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Response } from 'express';
 import type { JsonRpcError, RequestId } from '../../protocol/json/jsonrpc.js';
 import { isMessage, isResponse } from '../../protocol/json/jsonrpc.js';
 import { onOneLine } from '../../protocol/json/json-text.js';
@@ -26,7 +27,7 @@ export async function exchange(
   endpoint: Endpoint,
   handler: ModernHandler,
   { request, parsedBody, authInfo }: Given,
-  res: Response,
+  res: EndpointResponse,
 ): Promise<void> {
   const { options, lifetime } = endpoint;
   const { running, exchanges } = lifetime;
@@ -72,7 +73,7 @@ export async function exchange(
  */
 async function show(
   response: globalThis.Response,
-  res: Response,
+  res: EndpointResponse,
   unanswered: () => JsonRpcError | undefined,
 ): Promise<void> {
   const error = response.status === BROKEN_OFF ? unanswered() : undefined;
@@ -89,8 +90,9 @@ async function show(
   flushHeaders(res);
   const source = Readable.fromWeb(response.body);
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
-  if (isStream) await pipeline(source, (chunks) => answered(chunks, unanswered), res);
-  else await pipeline(source, res);
+  const sink = res as unknown as Writable;
+  if (isStream) await pipeline(source, (chunks) => answered(chunks, unanswered), sink);
+  else await pipeline(source, sink);
 }
 
 /** Returns the headers without those of a connection. Node sets these, for the real connection. */

@@ -1,4 +1,5 @@
-import type { Request, Response } from 'express';
+import type { EndpointResponse } from '../response/endpoint-response.js';
+import type { Request } from 'express';
 import type { Modern } from '../../options/modern-option.js';
 import type { Logger } from '../../options/public-types.js';
 import { isMessage } from '../../protocol/json/jsonrpc.js';
@@ -18,7 +19,7 @@ export async function answersModern(
   endpoint: Endpoint,
   modern: Modern,
   req: Request,
-  res: Response,
+  res: EndpointResponse,
   { body, bytes, text }: Body,
 ): Promise<boolean> {
   const { limits } = endpoint.options;

@@ -1,4 +1,4 @@
-import type { Response } from 'express';
+import type { EndpointResponse } from './endpoint-response.js';
 import type { StreamEvent } from '../../backplane/backplane.js';
 import type { JsonRpcError, RequestId } from '../../protocol/json/jsonrpc.js';
 import { parseAnsweredId } from '../../protocol/json/parse-stored.js';
@@ -30,7 +30,7 @@ export class JsonConnection implements Sink {
   private done = false;
 
   constructor(
-    private readonly res: Response,
+    private readonly res: EndpointResponse,
     closing: ResponseClosing,
     private readonly options: JsonOptions,
   ) {
@@ -107,7 +107,7 @@ export class JsonConnection implements Sink {
 
 /** Sends one answer as an object, and several as a list. `onError`: see {@link replyInParts}. */
 export function sendJson(
-  res: Response,
+  res: EndpointResponse,
   sessionId: string | undefined,
   answers: string[],
   onError?: (error: unknown) => void,

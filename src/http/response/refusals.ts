@@ -1,4 +1,4 @@
-import type { Response } from 'express';
+import type { EndpointResponse } from './endpoint-response.js';
 import { ErrorCode } from '../../protocol/json/jsonrpc.js';
 import { reply } from './response.js';
 
@@ -10,7 +10,7 @@ export interface Refusal {
   headers?: Record<string, string>;
 }
 
-export function refuse(res: Response, { status, code, message, headers }: Refusal): void {
+export function refuse(res: EndpointResponse, { status, code, message, headers }: Refusal): void {
   const body = JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null });
   // The rest of the body may never arrive, so the connection ends after this response.
   if (status === REFUSALS.bodyTimeout.status) res.shouldKeepAlive = false;

@@ -1,6 +1,6 @@
+import type { EndpointResponse } from './endpoint-response.js';
 import type { Socket } from 'node:net';
-import type { Response } from 'express';
-import { connectionOf, cut, isGone } from './response.js';
+import { connectionOf, connectionOfRequest, cut, isGone } from './response.js';
 
 /**
  * Runs tasks when a response is closed by either side. It attaches one listener for all tasks, because attaching a listener
@@ -9,7 +9,7 @@ import { connectionOf, cut, isGone } from './response.js';
 export class ResponseClosing {
   private readonly tasks: (() => void)[] = [];
 
-  constructor(res: Response) {
+  constructor(res: EndpointResponse) {
     const close = (): void => this.close();
     res.on('close', close);
     const connection = connectionOf(res);
@@ -34,13 +34,13 @@ export class ResponseClosing {
    * Handles a response that waits behind another one, because the client sends requests without waiting for answers
    * (pipelining). It has no connection yet, and Node does not close it together with the connection of its request.
    */
-  private closeWithConnection(res: Response): void {
-    const { socket } = res.req;
+  private closeWithConnection(res: EndpointResponse): void {
+    const socket = connectionOfRequest(res);
     const onGone = (): void => {
       cut(res);
       this.close();
     };
-    if (socket.destroyed) onGone();
+    if (socket === undefined || socket.destroyed) onGone();
     else res.once('socket', whenClosed(socket, onGone));
   }
 }

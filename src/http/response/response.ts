@@ -1,21 +1,27 @@
 /**
- * Reads and writes responses of all kinds. Node's HTTP/1 server makes complete ones. Those of its HTTP/2 server and of
- * serverless adapters lack some members, or a real socket. Only this file relies on these members.
+ * Reads and writes responses of all kinds. Node's HTTP/1 server makes complete ones. Those of its HTTP/2 server, of
+ * serverless adapters and of `mcp.fetch` lack some members, or a real socket. Only this file relies on these members.
  */
 import { Socket } from 'node:net';
 import { setImmediate } from 'node:timers';
 import type { Http2ServerResponse } from 'node:http2';
 import type { Response } from 'express';
+import type { EndpointResponse } from './endpoint-response.js';
 
 /** A response as a serverless adapter or the HTTP/2 server may make it. */
 type AnyResponse = Partial<Omit<Response, 'socket'>> & {
   socket?: unknown;
   stream?: Http2ServerResponse['stream'];
+  emitTimeoutWhenStalled?(ms: number): void;
 };
+
+function anyOf(res: EndpointResponse): AnyResponse {
+  return res as unknown as AnyResponse;
+}
 
 /** Sends a whole response. Calls are not chained, because `writeHead` of an adapter may return nothing. */
 export function reply(
-  res: Response,
+  res: EndpointResponse,
   status: number,
   headers: Record<string, string> = {},
   body?: string,
@@ -32,7 +38,7 @@ const SENT_AT_ONCE = 1024 * 1024;
  * so that other requests get their turns. If the response throws later, `onError` is called and no more is sent.
  */
 export function replyInParts(
-  res: Response,
+  res: EndpointResponse,
   headers: Record<string, string>,
   parts: string[],
   onError: (error: unknown) => void = () => cut(res),
@@ -60,24 +66,24 @@ export function replyInParts(
 }
 
 /** True if either side has closed the connection of this response. */
-export function isGone(res: Response): boolean {
-  const { destroyed, stream } = res as AnyResponse;
+export function isGone(res: EndpointResponse): boolean {
+  const { destroyed, stream } = anyOf(res);
   return destroyed === true || stream?.destroyed === true;
 }
 
 /** True if more is buffered than the connection takes at once. A `drain` event follows then. */
-export function needsDrain(res: Response): boolean {
-  const { writableNeedDrain, stream } = res as AnyResponse;
+export function needsDrain(res: EndpointResponse): boolean {
+  const { writableNeedDrain, stream } = anyOf(res);
   return writableNeedDrain ?? stream?.writableNeedDrain ?? false;
 }
 
 /** Sends the headers now, if the response can do so. */
-export function flushHeaders(res: Response): void {
-  (res as AnyResponse).flushHeaders?.();
+export function flushHeaders(res: EndpointResponse): void {
+  anyOf(res).flushHeaders?.();
 }
 
 /** Cuts the connection of this response. Never throws: timers call this, and an adapter may have nothing to cut. */
-export function cut(res: Response): void {
+export function cut(res: EndpointResponse): void {
   try {
     res.destroy();
   } catch {
@@ -85,9 +91,14 @@ export function cut(res: Response): void {
   }
 }
 
+/** Lets a response without a socket of its own emit `timeout` as a socket would, if it can do so. */
+export function emitTimeoutWhenStalled(res: EndpointResponse, ms: number): void {
+  anyOf(res).emitTimeoutWhenStalled?.(ms);
+}
+
 /** Returns the stream of a response on HTTP/2. */
-export function http2StreamOf(res: Response): AnyResponse['stream'] {
-  return (res as AnyResponse).stream;
+export function http2StreamOf(res: EndpointResponse): AnyResponse['stream'] {
+  return anyOf(res).stream;
 }
 
 /**
@@ -96,9 +107,14 @@ export function http2StreamOf(res: Response): AnyResponse['stream'] {
  * - `null`: the response waits behind another one of its connection (pipelining), and will get the connection later.
  * - `undefined`: it has no connection of its own, or none that Node knows.
  */
-export function connectionOf(res: Response): Socket | null | undefined {
-  const { socket, stream, req } = res as AnyResponse;
+export function connectionOf(res: EndpointResponse): Socket | null | undefined {
+  const { socket, stream, req } = anyOf(res);
   if (stream !== undefined) return undefined;
   if (socket instanceof Socket) return socket;
   return socket === null && (req?.socket as unknown) instanceof Socket ? null : undefined;
+}
+
+/** Returns the connection of the request of a response that waits behind another one (see {@link connectionOf}). */
+export function connectionOfRequest(res: EndpointResponse): Socket | undefined {
+  return anyOf(res).req?.socket;
 }

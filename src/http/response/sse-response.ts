@@ -1,4 +1,4 @@
-import type { Response } from 'express';
+import type { EndpointResponse } from './endpoint-response.js';
 import type { Position, StreamEvent } from '../../backplane/backplane.js';
 import type { Clock } from '../../protocol/timing/clock.js';
 import { jittered } from '../../protocol/timing/clock.js';
@@ -69,7 +69,7 @@ export class SseConnection implements Sink {
 
   /** `onClose` is called once, when the connection is closed by either side. */
   constructor(
-    private readonly res: Response,
+    private readonly res: EndpointResponse,
     closing: ResponseClosing,
     private readonly stream: SseStream,
     private readonly settings: SseSettings,

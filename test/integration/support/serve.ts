@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
 import type { RequestHandler } from 'express';
 import express from 'express';
 import express4 from 'express4';
@@ -8,6 +9,7 @@ import { onTestFinished } from 'vitest';
 import type { Anynode, AnynodeOptions, Backplane } from '../../../src/index.js';
 import { anynode, memoryBackplane, redisBackplane, serverOptionsFor } from '../../../src/index.js';
 import { RawClient, type RawClientOptions } from '../../support/mcp-http.js';
+import { addressOf } from '../../support/without-port.js';
 import { hasRedis, redisUrl, uniquePrefix } from '../../support/redis-fixture.js';
 import { scriptedServer, type Tools } from './scripted-server.js';
 
@@ -47,8 +49,11 @@ export const STORES: [string, OpenStore][] = hasRedis()
 
 /** How a node is mounted. */
 export interface Mount {
-  /** `none`: straight on a server of Node's own. */
-  express?: 4 | 5 | 'none';
+  /**
+   * `none`: straight on a server of Node's own. `fetch`: `mcp.fetch`, on a server that makes requests of the Fetch standard.
+   * `direct`: `mcp.fetch`, which clients of this process call without a port.
+   */
+  express?: 4 | 5 | 'none' | 'fetch' | 'direct';
   /** Its server makes requests as the app's: `serverOptionsFor`. */
   made?: boolean;
   as?: 'use' | 'all';
@@ -82,10 +87,50 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   });
   const app = mounted(mcp, mount);
   const made = mount.made === true ? serverOptionsFor(app) : {};
-  const url = await listen(mount.express === 'none' ? mcp.listener : app, made);
+  const url = await served(mcp, mount, app, made);
   onTestFinished(() => mcp.close({ drainMs: 0 }));
   await mcp.ready();
   return { mcp, url, app, logged, informed };
+}
+
+/** With `OVER=fetch` and `OVER=direct`, nodes are served by `mcp.fetch`, unless a test says how to mount its node. */
+const OVER = process.env.OVER as 'fetch' | 'direct' | undefined;
+
+async function served(
+  mcp: Anynode,
+  { express: given, as, before, made, trustProxy }: Mount,
+  app: express.Express,
+  options: ServerOptions,
+): Promise<string> {
+  const isPlain = [as, before, made, trustProxy].every((each) => each === undefined);
+  switch (given ?? (isPlain ? OVER : undefined)) {
+    case 'none':
+      return listen(mcp.listener, options);
+    case 'fetch':
+      return listen(fetchListener(mcp));
+    case 'direct': {
+      const { url, remove } = addressOf((request, more) =>
+        mcp.fetch(request, { clientAddress: '192.0.2.7', ...more }),
+      );
+      onTestFinished(remove);
+      return url;
+    }
+    default:
+      return listen(app, options);
+  }
+}
+
+/** Serves `mcp.fetch` at `/mcp`, with the server of Hono. */
+export function fetchListener({ fetch }: Pick<Anynode, 'fetch'>): RequestListener {
+  const listener = getRequestListener(
+    (request, env) => {
+      if (new URL(request.url).pathname !== '/mcp') return new Response(null, { status: 404 });
+      const clientAddress = env.incoming.socket.remoteAddress;
+      return fetch(request, { clientAddress });
+    },
+    { overrideGlobalObjects: false },
+  );
+  return (req, res) => void listener(req, res);
 }
 
 export function mounted(handler: RequestHandler, mount: Mount = {}): express.Express {
