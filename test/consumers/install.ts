@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -13,15 +12,13 @@ const run = promisify(execFile);
 export const PACKAGE_SETS = ['tools', 'v2', 'bare'] as const;
 export type PackageSet = (typeof PACKAGE_SETS)[number];
 
-/** Runs `npm ci` in a folder, unless that was done with the same lock file. */
+/** Runs `npm ci` in a folder, unless that was done since its lock file was written. */
 async function installOnce(path: string): Promise<void> {
-  const mark = join(path, 'node_modules/.installed');
-  const lock = createHash('sha256')
-    .update(await readFile(join(path, 'package-lock.json')))
-    .digest('hex');
-  if ((await readFile(mark, 'utf8').catch(() => '')) === lock) return;
+  const timeOf = (name: string) => stat(join(path, name)).then(({ mtimeMs }) => mtimeMs);
+  // npm writes it when it is done.
+  const done = await timeOf('node_modules/.package-lock.json').catch(() => 0);
+  if (done > (await timeOf('package-lock.json'))) return;
   await run('npm', ['ci', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: path });
-  await writeFile(mark, lock);
 }
 
 /** Installs a set of packages where that has not been done, and puts the package of `tarball` beside them. */
