@@ -67,7 +67,6 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
     turns: new StreamTurns(node.clock),
     logLimit: new LogLimit(node.clock),
     bodies: new BodyBudget(limits.bodyBytesInFlight),
-    logLimit: new LogLimit(node.clock),
     bodyTimeouts: limits.bodyMs === 0 ? NO_TIMEOUT : new SharedTimer(node.clock, limits.bodyMs),
     sse: {
       ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, logger },
