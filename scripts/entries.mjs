@@ -16,6 +16,7 @@ const SOURCES = {
   codec: 'src/codec/index.ts',
   telemetry: 'src/telemetry/index.ts',
   audit: 'src/audit/index.ts',
+  lambda: 'src/lambda/index.ts',
   backplane: 'src/backplane/index.ts',
   'backplane-suite': 'test/contract/suite/index.ts',
 };

@@ -2,7 +2,8 @@
  * Express middleware that lets any node serve any MCP session.
  *
  * Optional parts have entries of their own: `mcp-anynode/sdk-stores` (the stores of the SDK), `/legacy-sse` (clients of
- * 2024-11-05), `/observe` (a view from outside), `/audit` (the audit trail) and `/codec` (encryption). `/backplane` and
+ * 2024-11-05), `/lambda` (functions on AWS Lambda), `/observe` (a view from outside), `/audit` (the audit trail) and `/codec`
+ * (encryption). `/backplane` and
  * `/backplane-suite` are for those who write a backplane.
  */
 

@@ -70,6 +70,7 @@ export const CONSUMERS: Consumer[] = [
   bundledBy('esbuild'),
   bundledBy('webpack'),
   bundledBy('ncc'),
+  { name: 'functions like those of AWS Lambda', packages: 'tools', args: [COMMON, 'lambda.cjs'] },
   { name: 'a server of v2, without v1', packages: 'v2', args: [COMMON, 'v2.cjs'] },
   { name: '`upstream`, without any SDK', packages: 'bare', args: [COMMON, 'gateway.cjs'] },
   { name: 'the command, without any SDK', packages: 'bare', args: ['command.cjs'] },

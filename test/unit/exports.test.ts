@@ -76,6 +76,14 @@ const EXPECTED: Expected[] = [
     ],
   },
   {
+    name: 'lambda',
+    values: ['lambdaHandler'],
+    types: [
+      ...['FetchServer', 'LambdaContext', 'LambdaEvent', 'LambdaHandler', 'LambdaOptions'],
+      ...['LambdaResult'],
+    ],
+  },
+  {
     name: 'backplane',
     values: [
       ...['ANY_PRINCIPAL', 'AnynodeError', 'FIRST_REVISION', 'KEPT_BROADCASTS', 'LOG_START'],

@@ -2,6 +2,7 @@
 import { anynode, AnynodeError, memoryBackplane, type Anynode } from 'mcp-anynode';
 import type { Backplane } from 'mcp-anynode/backplane';
 import { aesGcmCodec } from 'mcp-anynode/codec';
+import { lambdaHandler } from 'mcp-anynode/lambda';
 import { legacySse } from 'mcp-anynode/legacy-sse';
 import { monitor } from 'mcp-anynode/monitor';
 import { observe } from 'mcp-anynode/observe';
@@ -15,6 +16,7 @@ export const mcp: Anynode = anynode({
   principal: (req) => req.header('x-user'),
 });
 export const sse = legacySse(mcp, { ssePath: '/sse' });
+export const handler = lambdaHandler(mcp);
 export const others = [aesGcmCodec, monitor, observe, sdkStores];
 
 export function isClosed(error: unknown): boolean {
