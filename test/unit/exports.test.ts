@@ -18,7 +18,16 @@ const EXPECTED: Expected[] = [
     ],
     types: [
       ...['Anynode', 'AnynodeErrorCode', 'AnynodeOptions', 'AppServerOptions', 'AuthInfo'],
-      ...['Backplane', 'CloseOptions', 'Directory', 'EventOptions', 'ExpressPrototypes', 'Health'],
+      ...[
+        'Backplane',
+        'CloseOptions',
+        'Directory',
+        'EventOptions',
+        'ExpressPrototypes',
+        'FetchHandler',
+        'FetchOptions',
+        'Health',
+      ],
       ...['ListeningServer', 'Logger', 'Modern', 'ModernHandler', 'Notify', 'OpenRequest'],
       ...['Redact', 'RedactContext', 'RedisBackplaneOptions', 'RequestOptions', 'ResultSchema'],
       ...['ServerContext', 'ServerLike', 'ServerTransport', 'SessionEvent', 'SessionEventType'],

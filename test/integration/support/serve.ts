@@ -121,7 +121,7 @@ async function served(
 }
 
 /** Serves `mcp.fetch` at `/mcp`, with the server of Hono. */
-export function fetchListener({ fetch }: Pick<Anynode, 'fetch'>): RequestListener {
+function fetchListener({ fetch }: Pick<Anynode, 'fetch'>): RequestListener {
   const listener = getRequestListener(
     (request, env) => {
       if (new URL(request.url).pathname !== '/mcp') return new Response(null, { status: 404 });
