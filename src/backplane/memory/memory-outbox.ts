@@ -64,6 +64,8 @@ export class MemoryOutbox {
         this.exceeded = limits;
         waiting.gap ??= { entries: 0, from: entry.at };
         waiting.gap.entries += 1;
+        // If nothing waits, no acknowledgment comes that would tell of the gap.
+        if (this.bytes === 0 && this.hasRoomFor(waiting)) this.addGap(sessionId, waiting);
         return;
       }
     }

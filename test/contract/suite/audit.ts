@@ -484,6 +484,25 @@ export function describeAudit(openStore: OpenStore): void {
         await node.say(id, STANDALONE, 'next');
         expect((await archiver.of(id)).entries.map(said)).toEqual(['2 missing', 'next']);
       });
+
+      it('says with `drop` at once that an entry is missing, if nothing waits', async () => {
+        const maxTotalBytes = Number.MAX_SAFE_INTEGER;
+        const maxSessionBytes = rig.sizeOf(BIG);
+        const node = await joined({ maxSessionBytes, maxTotalBytes, whenFull: 'drop' });
+        const id = await node.create();
+        const archiver = new TestArchiver(node);
+        const { outbox } = await archiver.of(id);
+        const waiting = await archiver.read(outbox);
+        const last = waiting.status === 'ok' ? waiting.entries.at(-1)?.id : undefined;
+        await archiver.acknowledge(outbox, last ?? '', [[id, 'state']]);
+        // No acknowledgment follows, because there is nothing to deliver.
+        await node.say(id, STANDALONE, BIG);
+        expect((await archiver.of(id)).entries.map(said)).toEqual(['1 missing']);
+        await node.say(id, STANDALONE, BIG);
+        await node.say(id, STANDALONE, 'next');
+        const { entries } = await archiver.of(id);
+        expect(entries.map(said)).toEqual(['1 missing', '1 missing', 'next']);
+      });
     });
   });
 }

@@ -82,20 +82,24 @@ local function openOutbox(setting, sid)
 
   -- Adds the copy of an entry of the session's log. `...` are its fields and values.
   function outbox.copy(id, message, ...)
-    local size = ENTRY_BYTES + (message and #message or 0)
+    local size, isLeft = ENTRY_BYTES + (message and #message or 0), false
     if policy == 'd' then
       local needed = size + (outbox.gap and ENTRY_BYTES or 0)
       if outbox.bytes + needed > mostInAll or outbox.ofSession + needed > most then
         outbox.gap, outbox.from = (outbox.gap or 0) + 1, outbox.from or string.match(id, '^%d+')
         outbox.limits, outbox.hasChanged = string.match(setting, '^%a+ (%d+ %d+) '), true
-        return
+        -- If nothing waits, no acknowledgment comes that would tell of the gap.
+        if outbox.bytes > 0 or outbox.ofSession + ENTRY_BYTES > most or ENTRY_BYTES > mostInAll then return end
+        isLeft, size = true, 0
       end
     end
     if outbox.gap then
       redis.call('XADD', key, '*', 'u', sid, 'gap', outbox.gap, 'from', outbox.from)
       outbox.gap, outbox.from, size = nil, nil, size + ENTRY_BYTES
     end
-    if outbox.initialize then
+    if isLeft then
+      -- The gap stands for the entry.
+    elseif outbox.initialize then
       redis.call('XADD', key, '*', 'i', id, 'u', sid, 'init', outbox.initialize, ...)
       outbox.initialize = nil
     else
