@@ -1,4 +1,5 @@
 import type {
+  AuditOutboxes,
   Backplane,
   Commit,
   CommitReply,
@@ -13,11 +14,13 @@ import { LOG_START, TooManySessions } from '../../src/backplane/backplane.js';
 import { MemoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
 import { Lease } from '../../src/backplane/redis/connection/lease.js';
 import type { SdkStoreAccess } from '../../src/backplane/sdk-store-access.js';
+import type { AuditTrail } from './audit-trail.js';
 import type { LinkFaults } from './link.js';
 import { Link } from './link.js';
 import type { Random } from './random.js';
 import type { Process, Scheduler } from './scheduler.js';
 import { brief, statusOf } from './backplane-notes.js';
+import { SharedOutbox, SimOutboxes } from './backplane-outbox.js';
 import { SharedTasks, SimTasks } from './backplane-tasks.js';
 import { Snapshot } from './snapshot.js';
 import type { TaskLedger } from './task-ledger.js';
@@ -65,6 +68,9 @@ export class SimBackplane {
   private readonly stores = new Map<string, Set<symbol>>();
   /** The task store that all nodes share. */
   readonly tasks: SharedTasks;
+  readonly outbox = new SharedOutbox(this.memory.outbox);
+  /** What is told which entries the logs have. `undefined`: nodes keep no audit trail. */
+  trail: AuditTrail | undefined;
   /** The log id at which the log of each session begins, as the witness was told. */
   private readonly begins = new Map<string, LogId | undefined>();
   /** How far the clock of the present Redis master is ahead. */
@@ -106,6 +112,7 @@ export class SimBackplane {
   /** Tells the witness which sessions do not exist any more, and where the logs of the others begin. */
   tellWhatIsKept(): void {
     const { sessions } = this.memory;
+    this.tellWhatIsLogged();
     for (const [id, begins] of this.begins) {
       const session = sessions.get(id);
       if (session === undefined || session.expiresAt <= this.now()) {
@@ -117,6 +124,14 @@ export class SimBackplane {
       if (logId === begins) continue;
       this.begins.set(id, logId);
       this.witness.logBegins(id, logId);
+    }
+  }
+
+  private tellWhatIsLogged(): void {
+    const { trail } = this;
+    if (trail === undefined) return;
+    for (const [id, { log }] of this.memory.sessions) {
+      trail.log(id, log.after(trail.lastOf(id) ?? LOG_START, Infinity));
     }
   }
 
@@ -174,6 +189,8 @@ export class SimBackplane {
     );
     const leases = new Map(this.leases);
     const loseTasks = this.tasks.replicate();
+    const loseOutbox = this.outbox.replicate();
+    const loseTrail = this.trail?.mark();
     const lose = this.witness.mark();
     return (isLost, clockMs) => {
       const lost = [...new Set([...before.keys(), ...sessions.keys()])].filter(isLost);
@@ -195,6 +212,10 @@ export class SimBackplane {
       }
       this.skewMs += clockMs;
       if (isLost('tasks')) loseTasks();
+      if (this.trail !== undefined) {
+        loseOutbox();
+        loseTrail?.();
+      }
       lose(lost, reowned);
       for (const id of sessions.keys()) this.begins.set(id, undefined);
       this.scheduler.note(`the backplane goes back, and loses what is new of ${lost.join(' ')}`);
@@ -220,6 +241,9 @@ const RESUBSCRIBE_MS = 60;
 export class JoinedSimBackplane implements JoinedBackplane {
   readonly link: Link;
   readonly sdkStores: SdkStoreAccess;
+  readonly audit: AuditOutboxes;
+  /** Called when the node has closed all else. */
+  beforeLeave: () => Promise<void> = () => Promise.resolve();
   private readonly tasks: SimTasks;
   private readonly inner: JoinedBackplane;
   private readonly lease: Lease;
@@ -247,14 +271,20 @@ export class JoinedSimBackplane implements JoinedBackplane {
       clock: { ...clock, now: () => shared.now(), elapsed: () => shared.now() },
       onMessage: (message) => this.deliver(message),
     });
-    const { sdkStores } = this.inner;
-    if (sdkStores === undefined) throw new Error('The memory backplane has all stores');
+    const { sdkStores, audit } = this.inner;
+    if (sdkStores === undefined || audit === undefined)
+      throw new Error('The memory backplane has all stores');
     this.tasks = new SimTasks({
       ...{ inner: sdkStores.tasks, shared: shared.tasks, nodeId },
       read: (...args) => this.link.run(...args),
       write: (...args) => this.write(...args),
     });
     this.sdkStores = { ...sdkStores, tasks: this.tasks };
+    this.audit = new SimOutboxes({
+      ...{ inner: audit, shared: shared.outbox, note: (text) => scheduler.note(text) },
+      read: (...args) => this.link.run(...args),
+      write: (...args) => this.write(...args),
+    });
     this.lease = new Lease({
       leaseMs,
       clock,
@@ -488,6 +518,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
 
   async leave(): Promise<void> {
     if (this.state === 'closed') return;
+    await this.beforeLeave();
     this.state = 'closed';
     this.lease.close();
     try {

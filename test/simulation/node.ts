@@ -2,11 +2,14 @@ import type { RequestHandler } from 'express';
 import type { Anynode } from '../../src/handle/node-handle.js';
 import { createNode } from '../../src/node.js';
 import { legacySse } from '../../src/legacy-sse/legacy-sse.js';
+import { Archiver } from '../../src/audit/archiver/archiver.js';
+import { sinkOf } from '../../src/audit/archiver/sink-of.js';
 import type { Clock } from '../../src/protocol/timing/clock.js';
-import type { ServerContext } from '../../src/options/public-types.js';
+import type { Logger, ServerContext } from '../../src/options/public-types.js';
 import type { SimBackplane } from './backplane.js';
 import type { HttpRequest, Listener } from './exchange.js';
 import { Exchange } from './exchange.js';
+import type { AuditTrail } from './audit-trail.js';
 import type { Ledger } from './ledger.js';
 import type { Setting } from './plan.js';
 import type { Random } from './random.js';
@@ -23,6 +26,8 @@ export interface NodeParts {
   sessionIdGenerator: () => string;
   /** How far the clock of the node is ahead. */
   clockMs: number;
+  /** The audit trail, if nodes keep one. */
+  trail: AuditTrail | undefined;
   /** Whether factories fail. */
   failing: () => boolean;
 }
@@ -59,6 +64,7 @@ export class SimNode {
       if (text.includes('was not delivered')) warnedAt = scheduler.elapsed;
       scheduler.note(`${nodeId} ${level}: ${text}`);
     };
+    const logger = { warn: log('warns'), error: log('error') };
     const host: ServerHost = {
       ...{ nodeId, clock, ledger, scheduler },
       // A session warns once a second at most. So one warning may also count for other notifications of the same second.
@@ -97,11 +103,29 @@ export class SimNode {
         retention: setting.retention,
         retryMs: 100,
         sessionTtlMs: setting.sessionTtlMs,
-        logger: { warn: log('warns'), error: log('error') },
+        audit: auditOf(setting),
+        logger,
       },
       { clock, nodeId },
     );
+    this.startArchiver(clock, logger);
     this.legacy = legacySse(this.handle);
+  }
+
+  /**
+   * Starts the archiver, as `startAudit` does. That imports it, which takes a time that the scheduler does not know.
+   */
+  private startArchiver(clock: Clock, logger: Logger): void {
+    const { backplane, trail, setting } = this.parts;
+    const member = backplane.member(this.nodeId);
+    if (trail === undefined || member === undefined) return;
+    const { leaseMs, commandTimeoutMs } = setting;
+    const archiver = new Archiver({
+      ...{ outboxes: member.audit, sessions: member, archiver: this.nodeId },
+      ...{ sink: sinkOf(trail.sinkOf(this.process)), leaseMs, clock, logger },
+    });
+    archiver.start();
+    member.beforeLeave = () => archiver.close(commandTimeoutMs);
   }
 
   request(
@@ -162,4 +186,11 @@ export class SimNode {
       cancel();
     };
   }
+}
+
+/** The option `audit`, without the sink, because the simulator starts the archiver. */
+function auditOf({ audit }: Setting) {
+  if (audit === undefined) return undefined;
+  const { whenFull, maxSessionBytes, maxTotalBytes } = audit;
+  return { whenFull, maxSessionBytes, maxTotalBytes };
 }

@@ -49,6 +49,20 @@ export interface Setting {
   /** Nothing fails, and the network is fast enough for every answer to come in time. */
   isQuick: boolean;
   limits: Partial<Limits>;
+  /** The option `audit` of all nodes, and how their sink behaves. */
+  audit: AuditSetting | undefined;
+}
+
+export interface AuditSetting {
+  whenFull: 'refuse' | 'drop';
+  maxSessionBytes: number;
+  maxTotalBytes: number;
+  /** The longest time that a batch takes to the sink, and its answer back. */
+  sinkMs: number;
+  /** The chances that the sink fails to store a batch, and that it hangs, and the longest time for which it hangs. */
+  failSink: number;
+  hangSink: number;
+  hangMs: number;
 }
 
 export interface ToolCall {
@@ -114,9 +128,10 @@ export type Action = { at: number } & (
 /**
  * The faults and other actions that can be left out of a plan. In addition to the actions these are `clocks` (the clocks of
  * nodes are wrong from the start), `limits` (low limits), `retention` (logs are trimmed while clients use them), `expiry`
- * (sessions expire while clients use them), and `bigMessages` (servers send big messages).
+ * (sessions expire while clients use them), `bigMessages` (servers send big messages), and `audit` (nodes keep an audit trail).
  */
-export type Fault = Action['do'] | 'clocks' | 'limits' | 'retention' | 'expiry' | 'bigMessages';
+export type Fault =
+  Action['do'] | 'clocks' | 'limits' | 'retention' | 'expiry' | 'bigMessages' | 'audit';
 
 /** Faults that are left out unless the command line turns them on, each with the reason. */
 export const OFF = new Map<Fault, string>([]);
@@ -227,6 +242,7 @@ function settingOf(random: Random): Setting {
     trouble,
     isQuick: !trouble && busMs < 100 && backplaneMs < 60,
     limits: {},
+    audit: undefined,
   };
 }
 

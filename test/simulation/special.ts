@@ -18,7 +18,17 @@ export interface Draft {
  * random numbers, and a new kind comes last. So each seed keeps its meaning.
  */
 export function specialsOf(random: Random, draft: Draft): Action[] {
-  const kinds = [limits, retention, expiry, bigMessages, requests, subscriptions, legacy, tasks];
+  const kinds = [
+    limits,
+    retention,
+    expiry,
+    bigMessages,
+    requests,
+    subscriptions,
+    legacy,
+    tasks,
+    audit,
+  ];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
 
@@ -148,4 +158,22 @@ function tasks(random: Random, { setting, actions, horizonMs, callOf, isOff }: D
     const what = random.weighted({ result: 5, get: 3, cancel: 1 });
     return { at, do: 'askTask', client, slot, what, which: random.int(0, 9) };
   });
+}
+
+/** An audit trail, whose sink fails and hangs at times. */
+function audit(random: Random, { setting, actions, isOff }: Draft): Action[] {
+  if (isOff('audit') || (!random.chance(0.12) && setting.audit === undefined)) return [];
+  const { trouble } = setting;
+  setting.audit = {
+    whenFull: random.pick(['refuse', 'drop']),
+    maxSessionBytes: random.pick([1500, 5000, 64 << 20, 64 << 20]),
+    maxTotalBytes: random.pick([4000, 256 << 20, 256 << 20]),
+    sinkMs: random.pick([1, 20, 300]),
+    failSink: trouble && random.chance(0.7) ? random.next() * 0.6 : 0,
+    hangSink: trouble && random.chance(0.7) ? random.next() * 0.3 : 0,
+    hangMs: random.pick([1000, 5000, 12_000]),
+  };
+  // The outbox of a memory backplane goes back as a whole, and so all sessions have to go back with it.
+  for (const action of actions) if (action.do === 'failover') action.share = 1;
+  return [];
 }

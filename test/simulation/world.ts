@@ -1,4 +1,5 @@
 import { Application } from './application.js';
+import { AuditTrail } from './audit-trail.js';
 import { SimBackplane } from './backplane.js';
 import type { ClientHost } from './client-requests.js';
 import { SimClient } from './client.js';
@@ -25,6 +26,8 @@ export class World {
   readonly slots: (SimNode | undefined)[] = [];
   readonly nodes: SimNode[] = [];
   readonly setting: Setting;
+  /** `undefined`: nodes keep no audit trail. */
+  readonly trail: AuditTrail | undefined;
   /** True once nothing fails any more. */
   calm = false;
   /** True if a node was paused. Then the checks cannot limit how long answers take. */
@@ -63,6 +66,10 @@ export class World {
       }),
       this.ledger,
     );
+    const { audit } = setting;
+    if (audit === undefined) return;
+    this.trail = new AuditTrail(this.scheduler, random.fork(), audit, () => this.calm);
+    this.backplane.trail = this.trail;
   }
 
   async run(): Promise<void> {
@@ -123,6 +130,7 @@ export class World {
       backplane: this.backplane,
       sessionIdGenerator: () => `s${(this.sessions += 1)}`,
       clockMs: this.setting.clocksMs[slot] ?? 0,
+      trail: this.trail,
       failing: () => !this.calm,
     });
     this.slots[slot] = node;

@@ -1,5 +1,6 @@
 import type { World } from '../world.js';
 import { announced, counted } from './application.js';
+import { recordedOnce, recordsEnd, recordsFollow } from './audit.js';
 import {
   answersArrive,
   answersBelong,
@@ -75,6 +76,9 @@ const CHECKS: Record<string, Check> = {
   'shape is remembered': remembered,
   'state is counted': counted,
   'changes are announced': announced,
+  'audit: recorded once': recordedOnce,
+  'audit: records follow': recordsFollow,
+  'audit: records end': recordsEnd,
 };
 
 /** Returns the violations after everything has settled. An empty list means that all invariants hold. */

@@ -1,3 +1,4 @@
+import { AUDIT_MUTANTS } from './audit.js';
 import { FAILURE_MUTANTS } from './failures.js';
 import { LEGACY_MUTANTS } from './legacy.js';
 import { LIMIT_MUTANTS } from './limits.js';
@@ -14,6 +15,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...LIMIT_MUTANTS,
   ...LEGACY_MUTANTS,
   ...TASK_MUTANTS,
+  ...AUDIT_MUTANTS,
 ];
 
 /** Plants a fault in this process, for the rest of its life. */
