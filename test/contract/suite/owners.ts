@@ -56,6 +56,17 @@ export function describeOwners(openStore: OpenStore): void {
 
     // Bug: a failover had lost that the owner had begun. The owner began again for each message separately, and the
     // next one overtook it.
+    // A failover may have lost that it has begun the requests, which still run on it.
+    it('is the executor of a stream that another node has opened for it, also before it begins it', async () => {
+      const { a, b } = rig;
+      const id = await a.create(owned);
+      await b.run(id, open('p', ['1'], owned));
+      const touched = (node: typeof a) =>
+        node.backplane.touch([{ sessionId: id, streams: [], runs: ['p', 'none'] }]);
+      expect(await touched(a)).toEqual([{ status: 'ok', streams: [], runs: [true, false] }]);
+      expect(await touched(b)).toEqual([{ status: 'ok', streams: [], runs: [false, false] }]);
+    });
+
     it('begins a stream with the first message that it appends to it', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);

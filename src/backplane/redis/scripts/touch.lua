@@ -28,7 +28,8 @@ for at = 5, #ARGV, 4 do
   local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream)
   local held = state[2] == ARGV[1] .. ':' .. token
   local executor = redis.call('HGET', streams, 'x:' .. stream)
-  if token == '' then held = executor == ARGV[1] end
+  -- A failover may have lost that this node has begun the requests. Its next message begins them again.
+  if token == '' then held = (executorOf(executor)) == ARGV[1] end
   local ended = stream ~= STANDALONE and not executor
   if held and stream == STANDALONE and n > position(state[3]) then
     redis.call('HSET', streams, 'w:' .. stream, n .. ':' .. id)
