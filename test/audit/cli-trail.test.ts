@@ -61,6 +61,9 @@ describe('the command `records`', () => {
     expect(await cli(['records', missing])).toMatchObject({ code: 2 });
     expect((await cli(['records', missing])).stderr).toContain(`there is no directory ${missing}`);
     expect((await cli(['records', directory, '--since', '1-0'])).stderr).toContain('--since');
+    const other = await cli(['records', 'mysql://user:secret@127.0.0.1/none']);
+    expect(other.code).toBe(2);
+    expect(other.stderr).not.toContain('secret');
     const away = await cli(['records', 'postgres://user:secret@127.0.0.1:1/none']);
     expect(away.code).toBe(4);
     expect(away.stderr).not.toContain('secret');

@@ -13,7 +13,9 @@ export function openTrail(where: string): Trail {
   if (statSync(where, { throwIfNoEntry: false })?.isDirectory() === true) {
     return directoryTrail(where);
   }
+  // A URL of another kind may have a password in it.
+  const name = where.includes(':/') ? 'of this name' : where;
   throw new TypeError(
-    `mcp-anynode: there is no directory ${where}; a trail is a directory, or a URL such as postgres://user@host/database`,
+    `mcp-anynode: there is no directory ${name}; a trail is a directory, or a URL such as postgres://user@host/database`,
   );
 }
