@@ -71,6 +71,9 @@ export function archivedSessions(
   };
 }
 
+/** The outcomes that `SessionInfo.errors` counts. */
+const FAILED = new Set<AuditRecord['outcome']>(['error', 'tool_error', 'lost']);
+
 /** Returns the time of the first record of a chain. */
 function timeOf(chain: string): number | undefined {
   const ms = Number(chain.split('-')[0]);
@@ -91,7 +94,7 @@ async function infoOfRecords(
       first ??= record;
       last = record;
       if (record.direction === 'in') lastSeenAt = record.at;
-      if (record.outcome === 'error' && record.direction === 'out') errors += 1;
+      if (record.direction === 'out' && FAILED.has(record.outcome)) errors += 1;
       yield eventOfRecord(record, codec);
     }
   };

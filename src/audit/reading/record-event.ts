@@ -7,7 +7,8 @@ import type { AuditRecord } from '../record.js';
 
 /**
  * Turns a record back into the event that it was made of. The end of the session becomes `session.closed`, and a gap becomes
- * `log.trimmed`. A message that was erased, or that no given codec decodes, is `unreadable`.
+ * `log.trimmed`. A message that was erased, or that no given codec decodes, is `unreadable`. One that `redact` has taken out is
+ * missing, as in `mcp.sessions.events`.
  */
 export function eventOfRecord(record: AuditRecord, codec: PayloadCodec | undefined): SessionEvent {
   const { logId: id, at, direction, stream, requestId, outcome, shownBy } = record;
@@ -24,8 +25,13 @@ export function eventOfRecord(record: AuditRecord, codec: PayloadCodec | undefin
     ...(record.from !== undefined && { from: record.from }),
     ...(record.skipped !== undefined && { skipped: record.skipped }),
     ...(record.trace !== undefined && { trace: record.trace }),
-    ...(isMessage && message === undefined && { unreadable: true }),
+    ...(isMessage && message === undefined && !isTakenOut(record) && { unreadable: true }),
   };
+}
+
+/** True if `redact` has left nothing of the message. The record has no digest then. */
+function isTakenOut({ redacted, digest }: AuditRecord): boolean {
+  return redacted === true && digest === undefined;
 }
 
 function typeOf({ type }: AuditRecord): SessionEventType {
