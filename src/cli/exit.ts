@@ -45,6 +45,8 @@ const RENAMED: Record<string, string> = {
   commandTimeoutMs: '--timeout',
   upstreamTimeoutMs: '--upstream-timeout',
   idleMs: '--idle',
+  sink: '--to',
+  'audit.sink': '--audit',
 };
 const SAME = new Set([
   ...['redis', 'prefix', 'upstream', 'upstreamCheck', 'allowedHosts', 'allowedOrigins', 'affinity'],
@@ -54,7 +56,7 @@ const SAME = new Set([
 
 /** Replaces the names of options in a message of the library by those of the command line: `allowedHosts` by --allowed-hosts. */
 function asOptions(message: string): string {
-  return message.replace(/`(\w+)`/g, (quoted, name: string) => {
+  return message.replace(/`([\w.]+)`/g, (quoted, name: string) => {
     return SAME.has(name) ? asOption(name) : (RENAMED[name] ?? quoted);
   });
 }

@@ -89,7 +89,11 @@ export function readTarget(value: unknown, name: string): AuditTarget | undefine
   const write = typeof value === 'object' && value !== null && 'write' in value && value.write;
   if (typeof write === 'function') return value as AuditSink;
   if (typeof value === 'string' && value.trim() !== '') {
-    if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(value) || isPostgresUrl(value)) return value;
+    if (!isUrl(value)) return value;
+    if (isPostgresUrl(value)) {
+      checkPostgresUrl(value, `\`${name}\``);
+      return value;
+    }
   }
   throw new TypeError(
     `mcp-anynode: \`${name}\` has to be the path of a directory, a URL such as ` +
@@ -97,6 +101,29 @@ export function readTarget(value: unknown, name: string): AuditTarget | undefine
   );
 }
 
+/** Returns true for a URL of PostgreSQL. It need not be a valid one. */
 export function isPostgresUrl(target: string): boolean {
   return /^postgres(?:ql)?:\/\//i.test(target);
+}
+
+/** Returns true if a text cannot be meant as the path of a directory. */
+export function isUrl(target: string): boolean {
+  return /^(?:[a-z][a-z0-9+.-]+:\/\/|postgres(?:ql)?:)/i.test(target);
+}
+
+/**
+ * Throws a `TypeError` if a text is not a URL of PostgreSQL, or cannot be parsed. It does not repeat the text, which may have a
+ * password in it. `name` is what the text was given for.
+ */
+export function checkPostgresUrl(target: string, name: string): void {
+  if (!isPostgresUrl(target)) {
+    throw new TypeError(
+      `mcp-anynode: ${name} has to be the path of a directory, or a URL such as postgres://user@host/database`,
+    );
+  }
+  // A user without a host, as in `postgres://user@/database`, is for the default host. Only `pg` can parse that.
+  if (URL.canParse(target.replace('@/', '@host/'))) return;
+  throw new TypeError(
+    `mcp-anynode: ${name} is no valid URL of PostgreSQL; in a user or a password, write %2F for /, %3A for :, %40 for @ and %23 for #`,
+  );
 }

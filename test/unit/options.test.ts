@@ -261,10 +261,16 @@ describe('rejects wrong options at construction, and says how to mend them', () 
       { logger: { warn: () => undefined } },
       '`logger` has to have the functions `warn` and `error`',
     ],
-    ...['', ' ', 7, {}, { write: 7 }, 'mysql://host/db'].map((sink): [object, string] => [
+    ...['', ' ', 7, {}, { write: 7 }, 'mysql://host/db', 'postgres:/host/db'].map(
+      (sink): [object, string] => [
+        { audit: { sink } },
+        '`audit.sink` has to be the path of a directory, a URL such as postgres://user@host/database, ' +
+          'an object with `write`, or a function that takes records',
+      ],
+    ),
+    ...['postgres://ada:a/b@host/db', 'postgres://host:port/db'].map((sink): [object, string] => [
       { audit: { sink } },
-      '`audit.sink` has to be the path of a directory, a URL such as postgres://user@host/database, ' +
-        'an object with `write`, or a function that takes records',
+      '`audit.sink` is no valid URL of PostgreSQL; in a user or a password, write %2F for /, %3A for :, %40 for @ and %23 for #',
     ]),
     [{ audit: true }, '`audit` has to be an object such as { sink: "/var/lib/audit" }'],
     [{ audit: { sinks: '/x' } }, 'unknown option `audit.sinks`'],

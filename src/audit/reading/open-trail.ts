@@ -1,15 +1,18 @@
 import { statSync } from 'node:fs';
-import { isPostgresUrl } from '../../options/audit-option.js';
+import { checkPostgresUrl, isUrl } from '../../options/audit-option.js';
 import { directoryTrail } from '../directory/directory-trail.js';
 import { postgresTrail } from '../postgres/postgres-trail.js';
 import type { Trail } from './trail.js';
 
 /**
  * Opens an audit trail for reading: a directory, or a URL of PostgreSQL (`postgres://…`). Throws a `TypeError` for a directory
- * that does not exist. A database is connected to by the first call.
+ * that does not exist, and for a URL that is none of PostgreSQL. A database is connected to by the first call.
  */
 export function openTrail(where: string): Trail {
-  if (isPostgresUrl(where)) return postgresTrail(where);
+  if (isUrl(where)) {
+    checkPostgresUrl(where, 'the trail');
+    return postgresTrail(where);
+  }
   if (statSync(where, { throwIfNoEntry: false })?.isDirectory() === true) {
     return directoryTrail(where);
   }
