@@ -8,7 +8,9 @@ import type { AuditTarget } from '../../options/audit-option.js';
 import { readTarget, sealWithOf } from '../../options/audit-option.js';
 import { checkCodec, checkPrefix, checkRedis } from '../../options/backplane-option.js';
 import type { Logger, Redact } from '../../options/public-types.js';
+import { AnynodeError } from '../../protocol/errors.js';
 import { randomNodeId } from '../../protocol/node-id.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import { systemClock } from '../../protocol/timing/clock.js';
 import { unheld } from '../../protocol/unheld.js';
 import { Archiver } from './archiver.js';
@@ -45,11 +47,19 @@ export interface ArchiveOptions {
 /** An archiver of its own, which is not part of a node. */
 export interface Archive {
   /**
+   * Resolves once everything that waited at the call has been delivered, by this archiver or by another one. Rejects if nothing
+   * of that is delivered for `stalledMs` (default 30 seconds), if Redis cannot be reached at the call, or if `close` is called.
+   */
+  delivered(options?: { stalledMs?: number }): Promise<void>;
+  /**
    * Delivers what waits, for at most `limitMs` (default 10 seconds), then gives the lease up, and closes the sink and the
    * connections. Never rejects. A second call does nothing more.
    */
   close(options?: { limitMs?: number }): Promise<void>;
 }
+
+/** What waits is looked at again after this time. */
+const LOOK_MS = 200;
 
 /**
  * Delivers the audit trail of a cluster to a sink until `close` is called. Of all archivers of a cluster, those in nodes
@@ -91,7 +101,39 @@ export function archive({
   });
   archiver.start();
   return {
+    delivered: ({ stalledMs = 30_000 } = {}) =>
+      unheld(untilDelivered(observation, clock, stalledMs)),
     close: ({ limitMs = 10_000 } = {}) =>
       unheld(archiver.close(limitMs).finally(() => observation.close())),
   };
+}
+
+/** Waits until nothing is in the outboxes that was there at the call. */
+async function untilDelivered(
+  observation: Observation,
+  clock: Clock,
+  stalledMs: number,
+): Promise<void> {
+  const began = await observation.now();
+  let seen: number | undefined;
+  let seenAt = clock.elapsed();
+  for (;;) {
+    let reason: unknown;
+    try {
+      const { oldest = Infinity } = await observation.audit.waiting();
+      if (oldest > began) return;
+      if (oldest !== seen) [seen, seenAt] = [oldest, clock.elapsed()];
+    } catch (error) {
+      // The archiver tries again, too.
+      if (!(error instanceof AnynodeError && error.code === 'backplane_unavailable')) throw error;
+      reason = error;
+    }
+    if (clock.elapsed() - seenAt >= stalledMs) {
+      throw new Error(
+        `mcp-anynode: nothing was delivered for ${stalledMs / 1000} s: what waits is still in the backplane`,
+        { cause: reason },
+      );
+    }
+    await new Promise<void>((resolve) => clock.after(LOOK_MS, resolve));
+  }
 }

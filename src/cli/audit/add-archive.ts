@@ -1,11 +1,12 @@
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { Archive } from '../../audit/archiver/archive.js';
 import { archive } from '../../audit/archiver/archive.js';
 import type { Redact } from '../../options/public-types.js';
 import type { GlobalOptions } from '../cli-context.js';
 import { placesOf, redisOf } from '../cli-redis.js';
-import { CommandError, EXIT, orUsage } from '../exit.js';
+import { CommandError, EXIT, isUnavailable, orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { codecOf } from '../keys.js';
 import { plain } from '../print/text.js';
@@ -14,6 +15,7 @@ interface Options extends GlobalOptions {
   to: string;
   encrypt?: boolean;
   redact?: string;
+  once?: boolean;
 }
 
 export function addArchive(program: Command): void {
@@ -26,6 +28,7 @@ export function addArchive(program: Command): void {
       '--to <trail>',
       'where the records go: a directory, or a URL such as postgres://user@host/database',
     )
+    .option('--once', 'deliver what waits now, and end')
     .option('--encrypt', 'encode the messages in the trail with the keys of the nodes')
     .option(
       '--redact <file>',
@@ -58,14 +61,31 @@ export function addArchive(program: Command): void {
         }),
       );
       write(`archiving what waits in ${placesOf(options.redis ?? '')}`);
+      const interrupted = new Promise<void>((resolve) => {
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
       try {
-        await new Promise((ended) => signal.addEventListener('abort', ended, { once: true }));
-        await running.close();
+        await (options.once === true
+          ? Promise.race([interrupted, deliveredBy(running)])
+          : interrupted);
       } finally {
+        await running.close();
         release();
       }
       signal.throwIfAborted();
+      write('delivered all that waited');
     });
+}
+
+/** Waits until all that waits now was delivered. */
+async function deliveredBy(running: Archive): Promise<void> {
+  try {
+    await running.delivered();
+  } catch (error) {
+    if (isUnavailable(error)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandError(EXIT.failed, reason.replace(/^mcp-anynode: /, ''), { cause: error });
+  }
 }
 
 async function redactOf(file: string): Promise<Redact> {
