@@ -9,6 +9,7 @@ import { archivedSessions, directorySink, openTrail } from '../../src/audit/inde
 import { redisBackplane } from '../../src/index.js';
 import { cli, jsonLines, lines, startCli } from '../integration/support/cli.js';
 import { openSession, startNode } from '../integration/support/serve.js';
+import { buildPageForCommands } from '../support/page.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { RecordMaker } from './support/records.js';
 
@@ -67,6 +68,21 @@ describe('the command `records`', () => {
     const away = await cli(['records', 'postgres://user:secret@127.0.0.1:1/none']);
     expect(away.code).toBe(4);
     expect(away.stderr).not.toContain('secret');
+  });
+
+  it('does not repeat a URL that it cannot use, which may have a password in it', async () => {
+    for (const url of ['mysql://ada:secret@host/db', 'postgres:/ada:secret@host/db']) {
+      const { code, stderr } = await cli(['records', url]);
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr:
+          'mcp-anynode: the trail has to be the path of a directory, or a URL such as postgres://user@host/database\n',
+      });
+    }
+    const wrong = await cli(['records', 'postgres://ada:secret/1@host/db']);
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('%2F for /');
+    expect(wrong.stderr).not.toContain('secret');
   });
 });
 
@@ -141,7 +157,32 @@ describe('a session of a trail', () => {
     expect(lines(stdout)).toHaveLength(second.length);
     expect(stderr).toContain('2 sessions had this id');
     const sessions = archivedSessions(openTrail(directory));
-    const [chain] = await sessions.chains('same');
+    const [chain = ''] = await sessions.chains('same');
+    expect(lines(stderr)[1]).toContain(`  ${chain} of 2026-11-30`);
+    const at = ['same', '--from', directory, '--chain'];
+    const older = await cli(['events', ...at, chain]);
+    expect({ lines: lines(older.stdout).length, stderr: older.stderr }).toEqual({
+      lines: first.length,
+      stderr: '',
+    });
+    const page = join(directory, 'page.html');
+    buildPageForCommands();
+    for (const command of [
+      ['export', ...at, chain],
+      ['view', ...at, chain, '--output', page],
+    ]) {
+      const { code, stdout: printed } = await cli(command);
+      expect(code).toBe(0);
+      const shown = command[0] === 'export' ? printed : await readFile(page, 'utf8');
+      expect(shown).toContain('same 1');
+      expect(shown).not.toContain('same 2');
+    }
+    const unknown = await cli(['events', ...at, '1-0']);
+    expect(unknown.code).toBe(1);
+    expect(unknown.stderr).toContain(chain);
+    expect((await cli(['events', 'same', '--chain', chain])).stderr).toContain(
+      '--chain needs --from',
+    );
     expect((await sessions.stateAt('same', undefined, { chain }))?.received).toBe(1);
     expect(await sessions.stateAt('same')).toMatchObject({ state: 'closed', received: 2 });
     expect(await sessions.get('none')).toBeUndefined();
@@ -195,7 +236,33 @@ describe('the command `archive`', () => {
     expect(asked?.message).toBeUndefined();
   });
 
+  it('delivers with --once what waits, and ends', async () => {
+    const prefix = uniquePrefix();
+    const store = redisBackplane({ redis: redisUrl(), prefix });
+    const node = await startNode({ backplane: store, audit: {} });
+    const { client, sessionId } = await openSession(node.url);
+    const trail = join(directory, 'trail');
+    const once = ['archive', '--to', trail, '--once', '--redis', redisUrl(), '--prefix', prefix];
+    for (const text of ['one', 'two']) {
+      await client.request(node.url, 'tools/call', { name: 'echo', arguments: { text } });
+      const { code, stderr } = await cli(once);
+      expect({ code, last: lines(stderr).at(-1) }).toEqual({
+        code: 0,
+        last: 'mcp-anynode: delivered all that waited',
+      });
+      const { stdout } = await cli(['records', trail, '--session', sessionId, '--json']);
+      expect(jsonLines<AuditRecord>(stdout).at(-1)?.message).toMatchObject({
+        result: { content: [{ text: expect.stringContaining(text) as string }] },
+      });
+    }
+    expect((await cli(once)).code).toBe(0);
+    const away = ['archive', '--to', trail, '--once', '--redis', 'redis://127.0.0.1:1'];
+    expect((await cli(away)).code).toBe(3);
+  });
+
   it('says what is wrong with its options', async () => {
+    const url = ['archive', '--redis', redisUrl(), '--to', 'mysql://ada:secret@host/db'];
+    expect((await cli(url)).stderr).toMatch(/^mcp-anynode: --to has to be(?!.*secret)/);
     expect((await cli(['archive', '--redis', redisUrl()])).code).toBe(2);
     const encrypt = ['archive', '--redis', redisUrl(), '--to', directory, '--encrypt'];
     expect((await cli(encrypt)).stderr).toContain('--encrypt needs keys');

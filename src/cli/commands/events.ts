@@ -4,11 +4,12 @@ import type { EventOptions } from '../../operator/session-events.js';
 import type { SessionEvent, SessionEventType } from '../../options/public-types.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
+import type { EventLineOptions } from '../print/event-line.js';
 import { eventLine } from '../print/event-line.js';
 import { eventDocument } from '../print/iso-times.js';
 import { orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
-import { FROM, withArchivedSession } from '../audit/from-trail.js';
+import { CHAIN, checkChain, FROM, withArchivedSession } from '../audit/from-trail.js';
 import { Output } from '../print/output.js';
 import { plain } from '../print/text.js';
 import { sessionIdOf } from '../session-of.js';
@@ -25,6 +26,7 @@ interface Options
   type?: SessionEventType[];
   method?: string[];
   from?: string;
+  chain?: string;
 }
 
 export function addEvents(program: Command): void {
@@ -60,7 +62,9 @@ export function addEvents(program: Command): void {
     )
     .option('--stream <name>', 'only events of this stream, such as g')
     .addOption(new Option(...FROM).conflicts('follow'))
+    .option(...CHAIN)
     .action((id: string, _, command: Command) => {
+      checkChain(command);
       const options = command.optsWithGlobals<Options>();
       if (options.from !== undefined) return runOnTrail(options.from, id, options);
       return withObserver(options, (context) => run(context, id, options));
@@ -90,18 +94,23 @@ function wantedOf(options: Options): EventOptions {
 async function runOnTrail(from: string, id: string, options: Options): Promise<void> {
   const output = new Output({ json: options.json === true });
   const note = (text: string): void => void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
-  await withArchivedSession(from, id, options, note, (sessions) =>
+  await withArchivedSession(from, id, options, note, (sessions, { chain }) =>
     print(
-      orUsage(() => sessions.events(id, wantedOf(options))),
+      orUsage(() => sessions.events(id, { ...wantedOf(options), chain })),
       output,
+      { unreadableAs: '(encrypted or erased)' },
     ),
   );
 }
 
-async function print(events: AsyncIterable<SessionEvent>, output: Output): Promise<void> {
+async function print(
+  events: AsyncIterable<SessionEvent>,
+  output: Output,
+  options: EventLineOptions = {},
+): Promise<void> {
   for await (const event of events) {
     await (output.json
       ? output.document(eventDocument(event))
-      : output.line(eventLine(event, output, { withDate: true })));
+      : output.line(eventLine(event, output, { ...options, withDate: true })));
   }
 }

@@ -5,7 +5,8 @@ import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { SessionEvent, SessionInfo } from '../../options/public-types.js';
-import { FROM, withArchivedSession } from '../audit/from-trail.js';
+import type { ArchivedChoice } from '../audit/from-trail.js';
+import { CHAIN, checkChain, FROM, withArchivedSession } from '../audit/from-trail.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, noSuchSession } from '../exit.js';
@@ -22,6 +23,7 @@ interface Options extends GlobalOptions {
   format: 'jsonl' | 'mermaid';
   output?: string;
   from?: string;
+  chain?: string;
 }
 
 /** Takes the lines of an export. */
@@ -54,7 +56,9 @@ export function addExport(program: Command): void {
       'write to this file, which only its owner may read, instead of standard output',
     )
     .option(...FROM)
+    .option(...CHAIN)
     .action((id: string | undefined, _, command: Command) => {
+      checkChain(command);
       const { all = false, output: file, format, ...options } = command.optsWithGlobals<Options>();
       if (all === (id !== undefined)) {
         throw new CommandError(EXIT.usage, 'give either the id of a session or --all');
@@ -114,19 +118,20 @@ async function run(
 async function runOnTrail(
   from: string,
   id: string,
-  { file, format, options }: { file: string | undefined; format: string; options: GlobalOptions },
+  { file, format, options }: { file: string | undefined; format: string; options: ArchivedChoice },
 ): Promise<void> {
   const note = (text: string): void => void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
   const { signal, release } = interruptible();
   try {
-    await withArchivedSession(from, id, options, note, async (sessions) => {
-      const info = await sessions.get(id);
+    await withArchivedSession(from, id, options, note, async (sessions, archived) => {
+      const info = await sessions.get(id, archived);
       if (info === undefined) throw noSuchSession(id);
       const sink = await openSink(file, new Output({ json: false }));
       try {
-        const events = await writeSession(info, sessions.events(id), format, sink, signal);
+        const events = sessions.events(id, archived);
+        const count = await writeSession(info, events, format, sink, signal);
         await sink.done();
-        if (file !== undefined) note(`1 session, ${counted(events, 'event')} in ${file}`);
+        if (file !== undefined) note(`1 session, ${counted(count, 'event')} in ${file}`);
       } catch (error) {
         await sink.drop();
         throw error;

@@ -7,13 +7,16 @@ import { sendText } from '../../monitor/http/reply.js';
 import type { OfflineData } from '../../monitor/wire.js';
 import type { EventSummary } from '../../timeline/event-summary.js';
 import { summaryOf } from '../../timeline/event-summary.js';
-import { FROM, withArchivedSession } from '../audit/from-trail.js';
+import type { ArchivedChoice } from '../audit/from-trail.js';
+import { CHAIN, checkChain, FROM, withArchivedSession } from '../audit/from-trail.js';
 import { CommandError, EXIT } from '../exit.js';
-import type { KeyChoice } from '../keys.js';
 import { Output } from '../print/output.js';
 import { plain } from '../print/text.js';
 import { portNumber } from '../values.js';
 import { serveUntilInterrupted } from './monitor-web.js';
+
+/** The page is made in the memory of this process, and of the browser. */
+const MOST_EVENTS = 100_000;
 
 /** Tells the user what to do if a file is not an export. */
 const WRITE_ONE = 'to write such a file: mcp-anynode export <id> --output <file> --redis <url>';
@@ -37,8 +40,10 @@ export function addView(program: Command): void {
       ),
     )
     .option(...FROM)
+    .option(...CHAIN)
     .action(async (what: string, _, command: Command) => {
-      const options = command.optsWithGlobals<Options & KeyChoice>();
+      checkChain(command);
+      const options = command.optsWithGlobals<Options & ArchivedChoice>();
       const { port, output: target, json = false, from } = options;
       const output = new Output({ json });
       const note = (text: string): void =>
@@ -69,15 +74,17 @@ export function addView(program: Command): void {
 async function archivedSession(
   from: string,
   id: string,
-  options: KeyChoice,
+  options: ArchivedChoice,
   note: (text: string) => void,
 ): Promise<OfflineData> {
   const data: OfflineData = { sessions: [] };
-  await withArchivedSession(from, id, options, note, async (sessions) => {
+  await withArchivedSession(from, id, options, note, async (sessions, archived) => {
     const events: EventSummary[] = [];
-    for await (const event of sessions.events(id))
-      events.push(summaryOf(event, { messages: true }));
-    data.sessions.push({ id, info: await sessions.get(id), events });
+    for await (const event of sessions.events(id, { ...archived, limit: MOST_EVENTS + 1 })) {
+      if (events.length < MOST_EVENTS) events.push(summaryOf(event, { messages: true }));
+      else note(`the session has more than ${MOST_EVENTS} events: the others are left out`);
+    }
+    data.sessions.push({ id, info: await sessions.get(id, archived), events });
   });
   return data;
 }

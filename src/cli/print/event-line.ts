@@ -12,13 +12,15 @@ export interface EventLineOptions {
   session?: string;
   /** True if the date is shown with the time. */
   withDate?: boolean;
+  /** What stands in the place of a message that cannot be read. Default: `(encrypted)`. */
+  unreadableAs?: string;
 }
 
 /** Formats an event as one line: time, direction, stream and content. Nothing in the line moves the cursor. */
 export function eventLine(
   event: SessionEvent,
   output: Output,
-  { session, withDate = false }: EventLineOptions = {},
+  { session, withDate = false, unreadableAs = '(encrypted)' }: EventLineOptions = {},
 ): string {
   const arrow = { in: '→', out: '←', none: '·' }[event.direction ?? 'none'];
   const head = [
@@ -27,7 +29,7 @@ export function eventLine(
     arrow,
     pad(plain(event.stream ?? '-').slice(0, LONGEST_NAME), 13),
   ].join(' ');
-  const what = plain(cut(whatOf(event), PREVIEW));
+  const what = plain(cut(whatOf(event, unreadableAs), PREVIEW));
   const room = output.width === undefined ? undefined : output.width - widthOf(head) - 1;
   const said = plain(cut(event.message === undefined ? '' : preview(event.message), PREVIEW));
   const whole = said === '' ? what : `${what} ${said}`;
@@ -37,21 +39,16 @@ export function eventLine(
 }
 
 /** Returns text such as `tools/call 3` or `answer 3`, or what happened to a stream or session. */
-function whatOf({
-  message,
-  type,
-  method,
-  requestId,
-  from,
-  skipped,
-  unreadable,
-}: SessionEvent): string {
+function whatOf(
+  { message, type, method, requestId, from, skipped, unreadable }: SessionEvent,
+  unreadableAs: string,
+): string {
   const id = requestId === undefined ? '' : ` ${JSON.stringify(requestId)}`;
   if (message !== undefined) return `${method ?? 'answer'}${id}`;
   const details = [
     ...(from === undefined ? [] : [`from ${from}`]),
     ...(skipped === undefined ? [] : [`and ${skipped} more times before`]),
-    ...(unreadable === true ? ['(encrypted)'] : []),
+    ...(unreadable === true ? [unreadableAs] : []),
   ];
   return [`${type}${id}`, ...details].join(' ');
 }
