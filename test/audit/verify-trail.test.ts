@@ -97,14 +97,54 @@ describe('verifying a trail', () => {
     ]);
   });
 
-  it('finds a record behind the end of its session', async () => {
+  it.each([
+    ['at once', 6],
+    ['later', 16],
+  ])('finds a record behind the end of its session, %s', async (_, place) => {
     const records = threeSessions();
     const last = records[5];
     if (last === undefined) throw new Error('There are records');
-    const added = { ...last, seq: last.seq + 1, ordinal: 99, previous: last.hash };
+    const added = { ...last, seq: last.seq + 1, ordinal: 17, previous: last.hash };
     added.hash = hashOf(added);
-    records.splice(6, 0, added);
-    expect((await verify(records)).problems).toBeGreaterThan(0);
+    records.splice(place, 0, added);
+    expect(await verify(records)).toMatchObject({
+      ...{ chains: 3, open: 0, texts: ['Record 7 of session a follows the end of its session'] },
+      found: [{ kind: 'after_end', session: 'a', seq: 7 }],
+    });
+  });
+
+  it('finds records whose places were exchanged', async () => {
+    for (let at = 0; at < 5; at += 1) {
+      const records = threeSessions();
+      const [one, two] = records.slice(at, at + 2);
+      if (one === undefined || two === undefined) throw new Error('There are records');
+      records.splice(at, 2, two, one);
+      expect((await verify(records)).problems).toBeGreaterThan(0);
+    }
+  });
+
+  it('passes over a record that was delivered twice', async () => {
+    const records = threeSessions();
+    for (const at of records.keys()) {
+      const twice = records.toSpliced(at, 0, ...records.slice(at, at + 1));
+      expect(await verify(twice)).toMatchObject({ problems: 0, branches: 0, chains: 3, open: 0 });
+    }
+    const whole = [...records, ...records.slice(0, 6)];
+    expect(await verify(whole)).toMatchObject({ problems: 0, branches: 0, chains: 3, open: 0 });
+  });
+
+  it('finds a record that was put in the place of another', async () => {
+    for (let at = 1; at < 6; at += 1) {
+      const records = threeSessions();
+      records.splice(at, 1, ...records.slice(at - 1, at));
+      expect((await verify(records)).problems).toBeGreaterThan(0);
+    }
+  });
+
+  it('counts the records before the first one', async () => {
+    expect(await verify(threeSessions().slice(6))).toMatchObject({ problems: 0, earlier: 6 });
+    expect(await verify(threeSessions())).toMatchObject({ problems: 0, earlier: 0 });
+    expect(await verify([])).toMatchObject({ problems: 0, earlier: 0, records: 0 });
   });
 
   it('finds a message that was added to a record without one', async () => {
@@ -154,6 +194,47 @@ describe('verifying a trail', () => {
     expect(await verify([...shared, first, again, behind])).toMatchObject({
       ...{ problems: 0, branches: 1, chains: 1 },
     });
+  });
+
+  // The archiver goes on from the last checkpoint that Redis still has, and the end of the session may come behind that.
+  it.each([
+    ['before another one has ended', [1, 0]],
+    ['after another one has ended', [0, 1]],
+  ])('counts a branch that ends %s', async (_, order) => {
+    const maker = new RecordMaker();
+    const shared = [maker.next('s'), maker.next('s')];
+    const ends = [maker.next('s', { type: 'session.ended', reason: 'deleted' })];
+    const again = shared.slice(1).map((record) => ({ ...record, seq: 3, at: record.at + 5 }));
+    for (const record of again) {
+      record.previous = shared[1]?.hash ?? '';
+      record.hash = hashOf(record);
+    }
+    const last = {
+      ...(ends[0] ?? ({} as never)),
+      seq: 4,
+      ordinal: 4,
+      previous: again[0]?.hash ?? '',
+    };
+    last.hash = hashOf(last);
+    const branches = [ends, [...again, last]];
+    const records = [...shared, ...order.flatMap((at) => branches[at] ?? [])];
+    expect(await verify(records)).toMatchObject({
+      ...{ texts: [], problems: 0, branches: 1, chains: 1, open: 0 },
+    });
+  });
+
+  it.each<[string, Partial<AuditRecord>]>([
+    ['salt', { salt: 'x' }],
+    ['second message, encoded,', { sealed: 'x' }],
+    ['note that it was erased', { erased: true }],
+  ])('finds a %s that was added to a record', async (_, added) => {
+    for (const at of threeSessions().keys()) {
+      const records = threeSessions();
+      const record = records[at];
+      if (record === undefined || Object.keys(added).every((name) => name in record)) continue;
+      Object.assign(record, added);
+      expect((await verify(records)).problems).toBe(1);
+    }
   });
 
   it('finds any change of any field of any record', async () => {

@@ -15,6 +15,8 @@ export interface Checked {
 interface End {
   seq: number;
   hash: string;
+  /** True if it is the end of the session. */
+  isLast: boolean;
 }
 
 /** Checks that the records of one chain follow each other. */
@@ -24,32 +26,39 @@ export class ChainCheck {
   private ends: End[] = [];
   private readonly recent = new Map<string, number>();
 
-  /** True if nothing can follow any more. */
+  /** True if the chain and all its branches have ended. */
   get isSettled(): boolean {
-    return this.ends.length === 1;
+    return this.ends.length > 0 && this.ends.every(({ isLast }) => isLast);
+  }
+
+  /** How many hashes are remembered. */
+  get size(): number {
+    return this.recent.size;
   }
 
   add({ seq, hash, previous, type }: AuditRecord): Checked {
+    // The same record was delivered twice.
+    if (this.recent.get(hash) === seq) return {};
     const checked = this.place(seq, previous);
-    const wasEnded = this.hasEnded;
-    if (type === 'session.ended') this.hasEnded = true;
+    const isLast = type === 'session.ended';
+    if (isLast) this.hasEnded = true;
     const at = this.ends.findIndex((end) => end.hash === previous);
     if (at >= 0) this.ends.splice(at, 1);
     else if (checked.isBranch !== true) this.ends = [];
-    this.ends.push({ seq, hash });
+    this.ends.push({ seq, hash, isLast });
     if (this.ends.length > MOST_ENDS) this.ends.shift();
     this.remember(hash, seq);
-    if (wasEnded && checked.problem === undefined && checked.isBranch !== true && at >= 0) {
-      return { problem: { kind: 'after_end', text: 'follows the end of its session', seq } };
-    }
     return checked;
   }
 
   /** Finds the place of a record behind those that are known. */
   private place(seq: number, previous: string): Checked {
-    const last = this.ends.at(-1);
-    if (last === undefined) return seq === 1 && previous === '' ? {} : missing(1, seq);
-    if (this.ends.some((end) => end.hash === previous && end.seq === seq - 1)) return {};
+    if (this.ends.length === 0) return seq === 1 && previous === '' ? {} : missing(1, seq);
+    const before = this.ends.find((end) => end.hash === previous && end.seq === seq - 1);
+    if (before?.isLast === true) {
+      return { problem: { kind: 'after_end', text: 'follows the end of its session', seq } };
+    }
+    if (before !== undefined) return {};
     if (seq === 1 && previous === '') return { isBranch: true };
     if (this.recent.get(previous) === seq - 1) return { isBranch: true };
     const highest = Math.max(...this.ends.map((end) => end.seq));

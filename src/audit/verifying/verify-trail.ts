@@ -2,6 +2,7 @@
 import type { PayloadCodec } from '../../backplane/encoded/payloads.js';
 import { digestOf, hashOf, sealedContext, textOf } from '../chain.js';
 import { ChainCheck } from './chain-check.js';
+import { ChainChecks } from './chain-checks.js';
 import { OrdinalRanges } from './ordinal-ranges.js';
 import type { AuditRecord } from '../record.js';
 import type { Trail } from '../reading/trail.js';
@@ -51,12 +52,18 @@ export interface Verification {
   problems: number;
   /** The records that the gaps of the trail stand for: entries that were left out while the outbox was full (`drop`). */
   dropped: number;
+  /**
+   * How many records came before the first one that is there. It is no problem, because days that are not needed any more can
+   * be removed. If none were, these records are missing.
+   */
+  earlier: number;
 }
 
 /**
  * Reads a whole trail and verifies it. Memory grows with the number of sessions without an end, and of holes.
  *
  * It cannot find that the last records of a session without an end are missing, nor that all records after a certain time are.
+ * That all records before a certain time are missing is counted as `earlier`.
  * And who can write the trail can make all hashes anew. So keep copies of a trail, or of its last hashes, elsewhere.
  *
  * Rejects if the trail cannot be read.
@@ -67,13 +74,13 @@ export async function verifyTrail(
 ): Promise<Verification> {
   const result: Verification = {
     ...{ records: 0, chains: 0, open: 0, erased: 0, unchecked: 0, branches: 0 },
-    ...{ problems: 0, dropped: 0 },
+    ...{ problems: 0, dropped: 0, earlier: 0 },
   };
   const report = (problem: TrailProblem): void => {
     result.problems += 1;
     onProblem?.(problem);
   };
-  const open = new Map<string, ChainCheck>();
+  const checks = new ChainChecks();
   const outboxes = new Map<string, OrdinalRanges>();
   const unreadable = (where: string): void =>
     report({ kind: 'unreadable', text: `${where} is no record` });
@@ -83,20 +90,19 @@ export async function verifyTrail(
     checkContent(record, codec, result, report);
     noteOrdinal(outboxes, record);
     const key = JSON.stringify([record.session, record.chain]);
-    let check = open.get(key);
+    let check = checks.find(key);
     if (check === undefined) {
       check = new ChainCheck();
-      open.set(key, check);
       result.chains += 1;
     }
     const { problem, isBranch } = check.add(record);
     if (problem !== undefined) report(about(record, problem.kind, problem.text, problem.seq));
     if (isBranch) result.branches += 1;
-    // A record that comes after this finds no chain, and so does not begin with its first record.
-    if (check.hasEnded && check.isSettled) open.delete(key);
+    checks.keep(key, check);
   }
-  result.open = [...open.values()].filter(({ hasEnded }) => !hasEnded).length;
+  result.open = checks.openCount;
   for (const [outbox, ordinals] of outboxes) {
+    result.earlier += Math.max(0, (ordinals.lowest() ?? 1) - 1);
     for (const { first, last } of ordinals.holes()) {
       const [which, verb] =
         first === last ? [`Record ${first}`, 'is'] : [`Records ${first} to ${last}`, 'are'];
@@ -120,17 +126,24 @@ function checkContent(
   report: (problem: TrailProblem) => void,
 ): void {
   const { digest, salt, message, sealed, erased } = record;
+  const changed = (what: string): void => report(about(record, 'changed', what));
   if (hashOf(record) !== record.hash) {
-    report(about(record, 'changed', 'has another content than when it was made'));
+    changed('has another content than when it was made');
     return;
   }
-  if (erased === true && message === undefined && sealed === undefined) {
-    result.erased += 1;
-    return;
-  }
+  const hasPayload = message !== undefined || sealed !== undefined || salt !== undefined;
   if (digest === undefined) {
-    const hasMessage = message !== undefined || sealed !== undefined;
-    if (hasMessage) report(about(record, 'changed', 'has a message that it did not have'));
+    if (hasPayload) changed('has a message that it did not have');
+    else if (erased !== undefined) changed('had no message that can be erased');
+    return;
+  }
+  if (erased !== undefined) {
+    if (hasPayload) changed('has a message, and says that it was erased');
+    else result.erased += 1;
+    return;
+  }
+  if (message !== undefined && sealed !== undefined) {
+    changed('has two messages');
     return;
   }
   const text = message === undefined ? sealedText(record, codec) : textOf(message);
@@ -138,7 +151,7 @@ function checkContent(
   else if (salt === undefined || text === undefined || digestOf(salt, text) !== digest) {
     const what =
       text === undefined ? 'has lost its message' : 'has another message than when it was made';
-    report(about(record, 'changed', what));
+    changed(what);
   }
 }
 

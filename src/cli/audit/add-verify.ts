@@ -38,12 +38,15 @@ export function addVerify(program: Command): void {
 
 async function print(
   output: Output,
-  { records, chains, open, erased, unchecked, branches, dropped }: Verification,
+  { records, chains, open, erased, unchecked, branches, dropped, earlier }: Verification,
   found: TrailProblem[],
 ): Promise<void> {
   for (const { text } of found) await output.line(output.style('red', plain(text)));
   const lines = [
     `${counted(records, 'record')} of ${counted(chains, 'session')}, ${open} without an end`,
+    ...(earlier > 0
+      ? [`${counted(earlier, 'record')} before the first one, not in the trail`]
+      : []),
     ...(erased > 0 ? [`${counted(erased, 'message')} erased`] : []),
     ...(unchecked > 0 ? [`${counted(unchecked, 'message')} not checked: they are encrypted`] : []),
     ...(dropped > 0 ? [`${dropped} entries were left out while the outbox was full`] : []),
