@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFile,
@@ -12,8 +12,9 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { compressFile } from '../../src/audit/directory/compress-file.js';
 import { directorySink } from '../../src/audit/directory/directory-sink.js';
 import { directoryTrail } from '../../src/audit/directory/directory-trail.js';
@@ -85,6 +86,50 @@ describe('a sink in a directory', () => {
     // Both wrote the same records, and each is shown once.
     expect(await read()).toEqual(records);
     await Promise.all([one.close?.(), two.close?.()]);
+  });
+
+  // Two archivers of one trail hold the lease in turn. The files are read by their numbers.
+  it('begins another file if another sink was at work in between, so that records keep their order', async () => {
+    const [one, two] = [directorySink(directory), directorySink(directory)];
+    const records = new RecordMaker().session(5);
+    let now = performance.now();
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    onTestFinished(() => clock.mockRestore());
+    for (const [at, sink] of [one, one, two, one, one, two].entries()) {
+      now += 5_000;
+      await sink.write(records.slice(at * 2, at * 2 + 2));
+    }
+    expect(await read()).toEqual(records);
+    await Promise.all([one.close?.(), two.close?.()]);
+    expect(await files()).toEqual([1, 2, 3, 4].map((n) => `2026-11-30.000${n}.jsonl.gz`));
+    expect(await read()).toEqual(records);
+  });
+
+  it('keeps to its file while another sink writes at the same time', async () => {
+    const [one, two] = [directorySink(directory), directorySink(directory)];
+    for (const record of new RecordMaker().session(10)) {
+      await Promise.all([one.write([record]), two.write([record])]);
+    }
+    expect(await files()).toHaveLength(2);
+    await Promise.all([one.close?.(), two.close?.()]);
+  });
+
+  it('leaves neither a part of a line nor an empty file when the disk is full, and goes on', async () => {
+    const script = new URL('support/write-until-full.ts', import.meta.url).pathname;
+    const command = 'ulimit -f 100 && exec "$0" --import tsx "$1" "$2"';
+    const { stdout } = await promisify(execFile)('bash', [
+      ...['-c', command, process.execPath, script, directory],
+    ]);
+    const { tooLarge, left, refused } = JSON.parse(stdout) as Record<string, unknown[]>;
+    expect({ tooLarge, left }).toEqual({ tooLarge: [true, true, true], left: [] });
+    expect(refused?.length).toBeGreaterThan(2);
+    expect(new Set(refused).size).toBe(refused?.length);
+    const names = await files();
+    expect(names).toHaveLength((refused?.length ?? 0) + 1);
+    for (const name of names) expect(await readFile(join(directory, name), 'utf8')).toMatch(/}\n$/);
+    expect((await read()).map(({ ordinal }) => ordinal)).toEqual(
+      Array.from({ length: 420 }, (_, at) => 501 + at),
+    );
   });
 
   it('rejects while the directory cannot be used, and says why', async () => {

@@ -1,7 +1,7 @@
-import { open } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { listFiles, nameOf, syncDirectory } from './trail-files.js';
+import { dirname, join } from 'node:path';
+import { isExisting, isMissing, listFiles, nameOf, syncDirectory } from './trail-files.js';
 
 /** The most bytes of one call that writes. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -14,6 +14,8 @@ export class DayFile {
 
   private constructor(
     readonly path: string,
+    private readonly day: string,
+    private readonly number: number,
     private readonly handle: FileHandle,
   ) {}
 
@@ -25,24 +27,36 @@ export class DayFile {
     for (;;) {
       number += 1;
       const path = join(directory, nameOf(day, number));
+      const handle = await openNew(path);
+      // Another sink has just made a file of this number.
+      if (handle === undefined) continue;
+      const file = new DayFile(path, day, number, handle);
       try {
-        const handle = await open(path, 'wx', 0o600);
-        const file = new DayFile(path, handle);
-        await syncDirectory(directory).catch(async (error: unknown) => {
-          await handle.close();
-          throw error;
-        });
-        return file;
+        const isTaken = await isCompressed(path);
+        if (!isTaken) {
+          await syncDirectory(directory);
+          return file;
+        }
       } catch (error) {
-        // Another sink has just made a file of this number.
-        if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+        await file.giveUp().catch(() => undefined);
+        throw error;
       }
+      await file.giveUp();
     }
   }
 
   /** True if the file was not written for so long that others may take it for finished. */
   isOlderThan(ms: number): boolean {
     return performance.now() - this.usedAt > ms;
+  }
+
+  /**
+   * True if another sink has made a later file of the day. Its records are read after those of this file, so records that come
+   * after them must not be written here.
+   */
+  async hasLater(): Promise<boolean> {
+    const files = await listFiles(dirname(this.path));
+    return files.some(({ day, number }) => day === this.day && number > this.number);
   }
 
   /**
@@ -83,6 +97,40 @@ export class DayFile {
 
   async close(): Promise<void> {
     await this.handle.close();
+  }
+
+  /** Closes the file after an error, and removes it if nothing durable is in it. */
+  async giveUp(): Promise<void> {
+    try {
+      const isEmpty = this.bytes === 0 && (await this.handle.stat()).nlink > 0;
+      if (isEmpty) await rm(this.path, { force: true });
+    } finally {
+      await this.close();
+    }
+  }
+}
+
+/** Makes a file. Resolves with `undefined` if it is there. */
+async function openNew(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'wx', 0o600);
+  } catch (error) {
+    if (isExisting(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * True if another sink has made, finished and compressed a file of this name since the directory was listed. If it has, the
+ * compressed file is there, because it gets its name before the plain one goes.
+ */
+async function isCompressed(path: string): Promise<boolean> {
+  try {
+    await stat(`${path}.gz`);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
   }
 }
 

@@ -1,10 +1,11 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { onOneLine } from '../../protocol/json/json-text.js';
 import type { AuditRecord, AuditSink } from '../record.js';
 import { compressFile } from './compress-file.js';
 import { DayFile } from './day-file.js';
-import { dayOf, FINISHED_MS, isFinished, listFiles, timeIn } from './trail-files.js';
+import { removeAbandoned } from './replace-file.js';
+import { dayOf, FINISHED_MS, isFinished, listFiles, syncDirectory, timeIn } from './trail-files.js';
 
 export interface DirectorySinkOptions {
   /** A file that has as many bytes is followed by another one of the same day. Default 256 MiB. */
@@ -16,6 +17,11 @@ export interface DirectorySinkOptions {
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
 /** Half of the time after which others take a file for finished. */
 const IDLE_MS = FINISHED_MS / 2;
+/**
+ * After a pause of this length, another archiver may have been at work in between. Sinks do not look for its files before, so
+ * that two of them that write at the same time do not begin a file for each batch.
+ */
+const PAUSE_MS = 1_000;
 const DAY_MS = 24 * 60 * 60_000;
 /** Records of two days come in turn around midnight. */
 const MOST_OPEN = 2;
@@ -88,9 +94,11 @@ class DirectorySink implements AuditSink {
   }
 
   private async storeDay(day: string, lines: readonly string[]): Promise<void> {
-    // A file that others may have compressed or rewritten since must not be written any more.
-    if (this.files.get(day)?.isOlderThan(IDLE_MS) === true) await this.finish(day);
     let file = this.files.get(day);
+    if (file !== undefined && (await isOver(file))) {
+      await this.finish(day);
+      file = undefined;
+    }
     if (file === undefined) {
       file = await DayFile.create(this.directory, day);
       this.files.set(day, file);
@@ -101,7 +109,7 @@ class DirectorySink implements AuditSink {
     } catch (error) {
       // The next try writes into a new file. Records that were stored before the error are in two files then, which is harmless.
       this.files.delete(day);
-      await file.close().catch(() => undefined);
+      await file.giveUp().catch(() => undefined);
       throw error;
     }
     if (file.bytes >= this.maxFileBytes) await this.finish(day);
@@ -137,23 +145,44 @@ class DirectorySink implements AuditSink {
   /** Makes the directory, and compresses files that dead processes have left. */
   private async prepare(): Promise<void> {
     const { directory } = this;
-    await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-      throw cannot(`make the directory ${directory}`, error);
-    });
+    const made = await mkdir(directory, { recursive: true, mode: 0o700 }).catch(
+      (error: unknown) => {
+        throw cannot(`make the directory ${directory}`, error);
+      },
+    );
+    if (made !== undefined) await syncAbove(directory, made);
     if (!(await stat(directory)).isDirectory()) {
       throw new Error(`mcp-anynode: ${directory} is not a directory`);
     }
     const files = await listFiles(directory).catch((error: unknown) => {
       throw cannot(`read the directory ${directory}`, error);
     });
+    await removeAbandoned(directory).catch(() => undefined);
     if (files.every(({ isCompressed }) => isCompressed)) return;
     const now = await timeIn(directory);
     for (const file of files) {
       if (!file.isCompressed && (await isFinished(file, now).catch(() => false))) {
-        this.compressLater(file.path, (await stat(file.path)).size);
+        // It may be gone by now, because another process has compressed it.
+        const found = await stat(file.path).catch(() => undefined);
+        if (found !== undefined) this.compressLater(file.path, found.size);
       }
     }
   }
+}
+
+/** Makes the names of new directories durable, of which `first` is the uppermost. */
+async function syncAbove(directory: string, first: string): Promise<void> {
+  for (let path = directory; path.length >= first.length; path = dirname(path)) {
+    // The user may have no right to open a directory above.
+    await syncDirectory(dirname(path)).catch(() => undefined);
+  }
+}
+
+/** True if nothing more must be written into a file. */
+async function isOver(file: DayFile): Promise<boolean> {
+  // Others may have compressed or rewritten it since.
+  if (file.isOlderThan(IDLE_MS)) return true;
+  return file.isOlderThan(PAUSE_MS) && (await file.hasLater());
 }
 
 function cannot(what: string, cause: unknown): Error {

@@ -1,4 +1,5 @@
 /** Reads the lines of a file, which may be compressed, with bounded memory. */
+import { constants } from 'node:buffer';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -7,14 +8,14 @@ import type { TrailFile } from './trail-files.js';
 import { isMissing } from './trail-files.js';
 
 /** A record has at most about the bytes of its message, which are bounded by `maxBodyBytes` and `upstreamMessageBytes`. */
-const MOST_BYTES = 512 * 1024 * 1024;
+const MOST_BYTES = Math.min(512 * 1024 * 1024, constants.MAX_STRING_LENGTH);
 
 /** A line of a file without its end. */
 export interface Line {
   /** Counted from 1. */
   number: number;
   /** `undefined`: the line is too long to be read. */
-  text: string | undefined;
+  bytes: Buffer | undefined;
   /** False if the file ends before the line does. */
   isWhole: boolean;
 }
@@ -64,8 +65,8 @@ async function* split(chunks: AsyncIterable<Buffer>): AsyncGenerator<Line, void,
   let size = 0;
   let number = 1;
   const take = (isWhole: boolean): Line => {
-    const text = size > MOST_BYTES ? undefined : Buffer.concat(pending).toString('utf8');
-    const line = { number, text, isWhole };
+    const bytes = size > MOST_BYTES ? undefined : Buffer.concat(pending);
+    const line = { number, bytes, isWhole };
     [pending, size] = [[], 0];
     number += 1;
     return line;

@@ -35,28 +35,30 @@ export function dayOf(at: number): string {
 }
 
 /**
- * Lists the files, by day and number. If a compressed file is there, the plain one of the same number is what it was made of,
- * and is left out. Rejects if the directory cannot be read.
+ * Lists the files that have the records, by day and number. If a compressed file is there, the plain one of the same number is
+ * what it was made of, and is left out. Rejects if the directory cannot be read.
  */
 export async function listFiles(directory: string): Promise<TrailFile[]> {
-  const files = new Map<string, TrailFile>();
-  for (const name of await readdir(directory)) {
+  const files = await listAllFiles(directory);
+  const names = new Set(files.map(({ name }) => name));
+  return files.filter(({ name }) => !names.has(`${name}.gz`));
+}
+
+/**
+ * Lists all files, by day and number. A crash may have left a plain file beside the compressed one. Files that were just compressed
+ * or removed may be listed under the name that they had.
+ */
+export async function listAllFiles(directory: string): Promise<TrailFile[]> {
+  const files: TrailFile[] = [];
+  // A large directory is listed in several steps. A file that gets another name between them may be missing, but in one of two lists only.
+  const names = new Set([...(await readdir(directory)), ...(await readdir(directory))]);
+  for (const name of names) {
     const [, day, number, gz] = NAME.exec(name) ?? [];
     if (day === undefined || number === undefined) continue;
-    const key = `${day}.${Number(number)}`;
-    const isCompressed = gz !== undefined;
-    if (!isCompressed && files.has(key)) continue;
-    files.set(key, {
-      day,
-      number: Number(number),
-      name,
-      path: join(directory, name),
-      isCompressed,
-    });
+    const path = join(directory, name);
+    files.push({ day, number: Number(number), name, path, isCompressed: gz !== undefined });
   }
-  return [...files.values()].sort((a, b) =>
-    a.day === b.day ? a.number - b.number : a.day < b.day ? -1 : 1,
-  );
+  return files.sort((a, b) => (a.day === b.day ? a.number - b.number : a.day < b.day ? -1 : 1));
 }
 
 /** True if no sink writes into the file any more. `now` is the time of {@link timeIn} its directory. */
@@ -90,4 +92,8 @@ export async function syncDirectory(directory: string): Promise<void> {
 
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+export function isExisting(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
 }
