@@ -1,5 +1,9 @@
 /** Nodes with the option `audit`, over HTTP. */
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openTrail, verifyTrail } from '../../src/audit/index.js';
 import type { AuditRecord } from '../../src/audit/index.js';
 import { digestOf, hashOf, sealedContext } from '../../src/audit/chain.js';
 import { aesGcmCodec } from '../../src/codec/index.js';
@@ -156,6 +160,19 @@ describe('a node with a codec', () => {
     expect(text).toContain('secret');
     expect(digestOf(salt, text)).toBe(digest);
   });
+});
+
+it('a sink that is a path is a directory, whose trail is whole after the node has closed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'audit-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const sink = join(folder, 'trail');
+  const node = await startNode({ audit: { sink }, principal: () => 'ada' });
+  const { client } = await openSession(node.url);
+  await client.request(node.url, 'tools/call', { name: 'echo', arguments: {} });
+  await client.delete(node.url);
+  await node.mcp.close({ drainMs: 0 });
+  const result = await verifyTrail(openTrail(sink));
+  expect(result).toMatchObject({ records: 8, chains: 1, open: 0, problems: 0, branches: 0 });
 });
 
 it('a node refuses calls while too much waits for a sink that is away, and goes on when it is back', async () => {
