@@ -19,6 +19,7 @@ import { systemClock } from '../src/protocol/timing/clock.js';
 
 const TURN_MS = 100;
 const CALLERS = 16;
+const ALONE = 'the server of Hono alone, which reads and answers';
 const HEADERS = {
   accept: 'application/json, text/event-stream',
   'content-type': 'application/json',
@@ -48,7 +49,7 @@ async function serve(): Promise<void> {
     'middleware of Express': express().use(mcp),
     listener: mcp.listener,
     'fetch, behind the server of Hono': toListener((request) => mcp.fetch(request)),
-    'the server of Hono alone, which reads and answers': toListener(async (request) => {
+    [ALONE]: toListener(async (request) => {
       await request.text();
       return new Response('{}', { headers: { 'content-type': 'application/json' } });
     }),
@@ -75,7 +76,12 @@ async function serve(): Promise<void> {
   process.send?.(ports);
 }
 
-function post(agent: Agent, port: number, message: object, headers: object): Promise<string> {
+function post(
+  agent: Agent,
+  port: number,
+  message: object,
+  headers: object,
+): Promise<{ id: string; got: string }> {
   return new Promise((resolve, reject) => {
     const body = JSON.stringify(message);
     const length = { 'content-length': Buffer.byteLength(body) };
@@ -90,7 +96,7 @@ function post(agent: Agent, port: number, message: object, headers: object): Pro
       },
       (incoming) => {
         const id = incoming.headers['mcp-session-id'];
-        text(incoming).then((got) => resolve(String(id ?? got)), reject);
+        text(incoming).then((got) => resolve({ id: String(id), got }), reject);
       },
     );
     outgoing.on('error', reject).end(body);
@@ -110,7 +116,7 @@ async function measure(seconds: number): Promise<void> {
   const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo };
   const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params };
   const port = ports.listener ?? 0;
-  const id = await post(agent, port, initialize, HEADERS);
+  const { id } = await post(agent, port, initialize, HEADERS);
   const headers = { ...HEADERS, 'mcp-session-id': id };
   let last = 1;
   const turn = async (way: string): Promise<number> => {
@@ -121,7 +127,8 @@ async function measure(seconds: number): Promise<void> {
       while (performance.now() < until) {
         const call = { name: 'echo', arguments: { a: 1 } };
         const message = { jsonrpc: '2.0', id: (last += 1), method: 'tools/call', params: call };
-        await post(agent, ports[way] ?? 0, message, headers);
+        const { got } = await post(agent, ports[way] ?? 0, message, headers);
+        if (way !== ALONE && !got.includes('"result"')) throw new Error(`${way}: ${got}`);
         calls += 1;
       }
     };

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { textOf } from '../chain.js';
-import { recordOf } from '../reading/parse-record.js';
+import { parseShallow, recordOf } from '../reading/parse-record.js';
 import type { AuditRecord } from '../record.js';
 import type { PostgresRow } from './postgres-connections.js';
 
@@ -126,8 +126,8 @@ function valueOfRow(row: PostgresRow): Record<string, unknown> {
     if (typeof text === 'string') record[field] = decodeColumn(text, type);
   }
   if (record['erased'] === false) delete record['erased'];
-  if (typeof row['rest'] === 'string') Object.assign(record, JSON.parse(row['rest']));
-  if (typeof row['message'] === 'string') record['message'] = JSON.parse(row['message']);
+  if (typeof row['rest'] === 'string') Object.assign(record, parseShallow(row['rest']));
+  if (typeof row['message'] === 'string') record['message'] = parseShallow(row['message']);
   if (typeof row['sealed'] === 'string') record['sealed'] = fromStorable(row['sealed']);
   if (typeof row['salt'] === 'string') record['salt'] = fromStorable(row['salt']);
   return record;
