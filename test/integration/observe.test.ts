@@ -158,11 +158,12 @@ it('reads events from a time on, and up to a time', async () => {
     return Number(position.logId.split('-')[0]);
   };
   const times: number[] = [];
+  let last = await node.backplane.timeOf('s');
   for (const text of ['one', 'two', 'three']) {
-    const last = times.at(-1);
     // Each of them is at a time of its own.
-    while (last !== undefined && (await node.backplane.timeOf('s')) === last);
-    times.push(await said(text));
+    while ((await node.backplane.timeOf('s')) === last);
+    last = await said(text);
+    times.push(last);
   }
   const [one = 0, two = 0, three = 0] = times;
   const methods = async (after: number | undefined, until: number | undefined) => {
