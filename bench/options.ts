@@ -5,10 +5,18 @@ export interface Options {
   /** The names of the scenarios to run. An empty list means all. */
   only: string[];
   rounds: number;
+  /** What runs the servers: a path or a major version. `undefined`: the program that runs this. */
+  node: string | undefined;
+  /** What runs some servers once more. */
+  beside: string | undefined;
   /** The file for the figures, as JSON. */
   json: string | undefined;
   /** Whether to put the results into docs/performance.md. */
   write: boolean;
+  /** Whether to put the counted figures into bench/counts.json. */
+  accept: boolean;
+  /** How long the soak takes. */
+  minutes: number;
 }
 
 /** Parses the arguments. Throws if they are not valid. */
@@ -19,8 +27,12 @@ export function parseOptions(args: string[], scenarios: readonly string[]): Opti
       quick: { type: 'boolean', default: false },
       only: { type: 'string', default: '' },
       rounds: { type: 'string' },
+      node: { type: 'string' },
+      beside: { type: 'string' },
       json: { type: 'string' },
       write: { type: 'boolean', default: false },
+      accept: { type: 'boolean', default: false },
+      minutes: { type: 'string', default: '10' },
     },
   });
   const only = values.only.split(',').filter((name) => name !== '');
@@ -37,5 +49,10 @@ export function parseOptions(args: string[], scenarios: readonly string[]): Opti
   if (values.write && (values.quick || only.length > 0)) {
     throw new Error('--write needs the whole run, without --quick and --only');
   }
-  return { quick: values.quick, only, rounds, json: values.json, write: values.write };
+  const minutes = Number(values.minutes);
+  if (!(minutes > 0 && minutes < Infinity)) {
+    throw new Error(`--minutes has to be a number above 0, and is ${values.minutes}`);
+  }
+  const { quick, node, beside, json, write, accept } = values;
+  return { quick, only, rounds, node, beside, json, write, accept, minutes };
 }

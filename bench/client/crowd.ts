@@ -1,6 +1,6 @@
 import type { Connections } from './connection.js';
 import { cpuTime, quantiles, type Quantiles } from './latencies.js';
-import { callEcho, deleteSession, openSession, type Session } from './mcp.js';
+import { callEcho, deleteSession, openSession, type EchoOptions, type Session } from './mcp.js';
 
 export interface Load extends Quantiles {
   count: number;
@@ -12,12 +12,14 @@ export interface Load extends Quantiles {
   clientCpu: number;
 }
 
-export interface CallOptions {
+export interface CallOptions extends EchoOptions {
   /** The worker with index `i` calls the URL with index `i`. If there are fewer URLs, the index starts again at 0. */
   urls: string[];
   concurrency: number;
-  /** How long the calls go on. Left out: until each session has made one call. */
+  /** How long the calls go on. Left out: until each session has made as many calls as `times` says. */
   forMs?: number;
+  /** Default: 1. */
+  times?: number;
   /**
    * Calls per second of all workers together, at even intervals. Left out: each call begins when the one before is
    * answered.
@@ -69,7 +71,7 @@ export class Crowd {
   }
 
   /** Calls a tool in the sessions, which are shared out among the workers. */
-  call({ urls, concurrency, forMs, rate }: CallOptions): Promise<Load> {
+  call({ urls, concurrency, forMs, times = 1, rate, ...echo }: CallOptions): Promise<Load> {
     const { sessions } = this;
     const began = performance.now();
     const intervalMs = rate === undefined ? 0 : (1000 * concurrency) / rate;
@@ -78,15 +80,18 @@ export class Crowd {
       await this.#connections.with(url, async (connection) => {
         let due = began + (intervalMs * at) / concurrency;
         for (let next = at; ; next += concurrency) {
-          const session = sessions[forMs === undefined ? next : next % sessions.length];
-          const overdue = forMs !== undefined && performance.now() - began >= forMs;
-          if (session === undefined || overdue) break;
+          const session = sessions[next % sessions.length];
+          const isOver =
+            forMs === undefined
+              ? next >= sessions.length * times
+              : performance.now() - began >= forMs;
+          if (session === undefined || isOver) break;
           if (intervalMs > 0) {
             await until(due);
             due += intervalMs;
           }
           const start = performance.now();
-          await callEcho(connection, session);
+          await callEcho(connection, session, echo);
           latencies.push(performance.now() - start);
         }
       });

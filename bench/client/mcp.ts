@@ -45,13 +45,29 @@ export async function openSession(connection: Connection): Promise<Session> {
   return session;
 }
 
-/** Calls the tool `echo`. Throws if the answer does not belong to this call. */
-export async function callEcho(connection: Connection, session: Session): Promise<void> {
+/** The tools that return what they were sent. The second one is annotated as a tool that changes nothing. */
+export type EchoTool = 'echo' | 'echo-read-only';
+
+export interface EchoOptions {
+  /** Default: `echo`. */
+  tool?: EchoTool;
+  /** The length to which the tool fills up its answer. Left out: the answer is the text that was sent. */
+  length?: number;
+}
+
+/** Calls an echo tool. Throws if the answer does not belong to this call. */
+export async function callEcho(
+  connection: Connection,
+  session: Session,
+  { tool: name = 'echo', length }: EchoOptions = {},
+): Promise<void> {
   const id = (session.nextRequest += 1);
-  const params = { name: 'echo', arguments: { text: `hello ${id}` } };
+  // The full stop ends the number. An answer that is filled up goes on with more of them.
+  const params = { name, arguments: { text: `hello ${id}.`, length } };
   const reply = await connection.send(post({ id, method: 'tools/call', params }, session));
   expectStatus(reply, 200, 'tools/call');
-  if (!reply.body.includes(`"hello ${id}"`) || !reply.body.includes(`"id":${id}`)) {
+  const isWhole = reply.body.includes(`"hello ${id}.`) && reply.body.length >= (length ?? 0);
+  if (!isWhole || !reply.body.includes(`"id":${id}`)) {
     throw new Error(`Not the answer to call ${id}: ${reply.body}`);
   }
 }

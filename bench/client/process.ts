@@ -37,6 +37,7 @@ serveParent({
       await crowds.get(crowd).end(url);
       crowds.remove(crowd);
     },
+    forget: ({ crowd }: Of) => crowds.remove(crowd),
     listen: async ({ crowd, urls }: Of & { urls: string[] }) => {
       const opened = new Listeners();
       await opened.open(crowds.get(crowd).sessions, urls);

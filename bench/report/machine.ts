@@ -1,16 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import type { Redis } from 'ioredis';
+import type { NodeBinary } from '../run/node-binary.js';
 
 /** Returns the properties of the machine on which the figures were measured, by name. */
-export async function machine(redis: Redis): Promise<Record<string, string>> {
+export async function machine(
+  redis: Redis,
+  node: NodeBinary,
+  beside: NodeBinary | undefined,
+): Promise<Record<string, string>> {
   const processors = cpus();
   const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
   return {
     Processor: `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown'}`,
     Memory: `${(totalmem() / 2 ** 30).toFixed(1)} GiB`,
     System: `${type()} ${release()}`,
-    Node: process.version,
+    Node: node.version,
+    ...(beside !== undefined && { 'Node beside': beside.version }),
     Redis: version,
     SDK: versionOf('@modelcontextprotocol/sdk'),
     Express: versionOf('express'),

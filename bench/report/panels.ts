@@ -2,6 +2,7 @@ import type { Spread } from '../run/spread.js';
 import {
   CONTESTANTS,
   MADE_FOR_EXPRESS,
+  READ_ONLY,
   TITLES,
   WITHOUT_EXPRESS,
   type Variant,
@@ -20,6 +21,8 @@ const COLOURS: Record<Variant, string> = {
   'sdk-plain': '#9aa5b1',
   'memory-plain': '#3f83c8',
   'redis-plain': '#d1553f',
+  'memory-read': '#3f83c8',
+  'redis-read': '#d1553f',
 };
 
 const SHORT: Record<Variant, string> = {
@@ -30,6 +33,8 @@ const SHORT: Record<Variant, string> = {
   'redis-made': 'Redis, serverOptionsFor',
   'memory-plain': 'memory, no Express',
   'redis-plain': 'Redis, no Express',
+  'memory-read': 'memory, read-only tool',
+  'redis-read': 'Redis, read-only tool',
 };
 
 /** Returns the panels for a run. Panels of quantities that were not measured are left out. */
@@ -39,7 +44,7 @@ export function panelsOf(figures: ReadonlyMap<string, Spread>): Panel[] {
     return value === undefined ? [] : [{ label, value, colour }];
   };
   const all = (figure: (contestant: Variant) => string) =>
-    [...CONTESTANTS, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS].flatMap((contestant) =>
+    [...CONTESTANTS, ...READ_ONLY, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS].flatMap((contestant) =>
       one(SHORT[contestant], figure(contestant), COLOURS[contestant]),
     );
   const { sdk, memory, redis } = COLOURS;

@@ -4,6 +4,7 @@ import type { Load } from '../client/crowd.js';
 import type { Table } from '../report/table.js';
 import type { Fleet } from './fleet.js';
 import type { LoadGenerator } from './load.js';
+import { redisUsage } from './redis-usage.js';
 import type { Rounds } from './rounds.js';
 import type { Spread } from './spread.js';
 
@@ -13,6 +14,8 @@ export interface Bench {
   quick: boolean;
   rounds: number;
   warmUps: number;
+  /** How long the soak takes. */
+  minutes: number;
   fleet: Fleet;
   load: LoadGenerator;
   redis: Redis;
@@ -23,6 +26,8 @@ export interface Bench {
 export interface Scenario {
   /** The name for `--only`. */
   name: string;
+  /** Whether the scenario is left out unless `--only` names it. */
+  onlyByName?: boolean;
   run: (bench: Bench) => Promise<Table[]>;
 }
 
@@ -45,23 +50,29 @@ export function noteAll(
 }
 
 /** The metrics of most samples. */
-export type LoadSample = Record<'rate' | 'p50' | 'p99' | 'cpu' | 'redisCpu' | 'client', number>;
+export type LoadSample = Record<
+  'rate' | 'p50' | 'p99' | 'cpu' | 'redisCpu' | 'scriptMicros' | 'client',
+  number
+>;
 
 /**
  * Puts load on some nodes, and reads the CPU times of their processes before and after. CPU times are in microseconds per
- * operation. `client` is the share of the time in which the load generator was busy.
+ * operation. So is `scriptMicros`, the time for which Redis ran scripts, by its own clock. `client` is the share of the time
+ * in which the load generator was busy.
  */
 export async function underLoad(
   { redis }: Pick<Bench, 'redis'>,
   nodes: readonly NodeProcess[],
   run: () => Promise<Load>,
 ): Promise<LoadSample> {
-  const [cpuBefore, redisBefore] = [await cpuOf(nodes), await redisCpu(redis)];
+  const [cpuBefore, before] = [await cpuOf(nodes), await redisUsage(redis)];
   const { count, seconds, p50, p99, clientCpu } = await run();
+  const after = await redisUsage(redis);
   return {
     ...{ rate: count / seconds, p50, p99 },
     cpu: ((await cpuOf(nodes)) - cpuBefore) / count,
-    redisCpu: ((await redisCpu(redis)) - redisBefore) / count,
+    redisCpu: (after.cpu - before.cpu) / count,
+    scriptMicros: (after.scriptMicros - before.scriptMicros) / count,
     client: clientCpu / 1e6 / seconds,
   };
 }
@@ -69,11 +80,4 @@ export async function underLoad(
 export async function cpuOf(nodes: readonly NodeProcess[]): Promise<number> {
   const times = await Promise.all(nodes.map((node) => node.call<number>('cpu')));
   return times.reduce((sum, time) => sum + time, 0);
-}
-
-/** Returns the CPU time of the Redis server so far, in microseconds. */
-export async function redisCpu(redis: Redis): Promise<number> {
-  const info = await redis.info('cpu');
-  const seconds = info.matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm);
-  return Array.from(seconds, ([, value]) => Number(value) * 1e6).reduce((sum, us) => sum + us, 0);
 }

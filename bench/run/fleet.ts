@@ -1,13 +1,36 @@
 import { startNode, type NodeProcess } from '../../test/rig/processes.js';
 import type { NodeSettings } from '../server/contestants.js';
+import type { NodeBinary } from './node-binary.js';
+
+export interface FleetOptions {
+  redisUrl: string;
+  /** What runs the servers. */
+  node: NodeBinary;
+  /** What runs the servers with the setting `beside`. */
+  beside: NodeBinary | undefined;
+}
+
+/** Room for all that is allocated between two readings, so that V8 collects nothing meanwhile. */
+const WITHOUT_COLLECTIONS = ['--min-semi-space-size=64', '--max-semi-space-size=64'];
 
 /** The servers of a run. A server that several scenarios use is started once. An idle server takes almost no CPU time. */
 export class Fleet {
-  readonly #redisUrl: string;
+  readonly #options: FleetOptions;
   readonly #shared = new Map<string, Promise<NodeProcess>>();
+  readonly #links = new Map<number, Promise<NodeProcess>>();
 
-  constructor(redisUrl: string) {
-    this.#redisUrl = redisUrl;
+  constructor(options: FleetOptions) {
+    this.#options = options;
+  }
+
+  /** What runs the servers. */
+  get node(): NodeBinary {
+    return this.#options.node;
+  }
+
+  /** What runs the servers with the setting `beside`, if there is such a program. */
+  get beside(): NodeBinary | undefined {
+    return this.#options.beside;
   }
 
   /** Returns the node with these settings, and starts it if needed. `at` distinguishes nodes of one cluster. */
@@ -31,19 +54,36 @@ export class Fleet {
     }
   }
 
-  stop(): Promise<void> {
-    return stopAll([...this.#shared.values()]);
+  async stop(): Promise<void> {
+    await stopAll([...this.#shared.values()]);
+    await stopAll([...this.#links.values()]);
   }
 
-  #start(settings: NodeSettings): Promise<NodeProcess> {
+  async #start(settings: NodeSettings): Promise<NodeProcess> {
+    const { node, beside } = this.#options;
+    const { roundTripMs, counted = false } = settings;
     return startNode({
       script: new URL('../server/node.ts', import.meta.url),
+      execPath: ((settings.beside === true ? beside : undefined) ?? node).path,
+      execArgv: ['--expose-gc', ...(counted ? WITHOUT_COLLECTIONS : [])],
       env: {
-        REDIS_URL: this.#redisUrl,
+        REDIS_URL:
+          roundTripMs === undefined ? this.#options.redisUrl : await this.#link(roundTripMs),
         SETTINGS: JSON.stringify(settings),
-        NODE_OPTIONS: '--expose-gc',
       },
     });
+  }
+
+  /** Returns the URL of Redis behind a network with this time for a round trip. */
+  async #link(roundTripMs: number): Promise<string> {
+    const running = this.#links.get(roundTripMs) ?? this.#startLink(roundTripMs);
+    this.#links.set(roundTripMs, running);
+    return `redis://127.0.0.1:${(await running).port}`;
+  }
+
+  #startLink(roundTripMs: number): Promise<NodeProcess> {
+    const env = { REDIS_URL: this.#options.redisUrl, ROUND_TRIP_MS: `${roundTripMs}` };
+    return startNode({ script: new URL('slow-link.ts', import.meta.url), env });
   }
 }
 

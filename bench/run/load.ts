@@ -17,6 +17,8 @@ export interface Crowd {
   listen: (urls: string[]) => Promise<Listeners>;
   /** Sends DELETE for all sessions. */
   end: () => Promise<void>;
+  /** Forgets all sessions. They stay on the server until they expire. */
+  forget: () => Promise<void>;
 }
 
 /** GET streams that the load generator has open. */
@@ -54,6 +56,7 @@ export class LoadGenerator {
       resume: (options) => on.call('resume', { crowd, ...options }),
       listen: async (urls) => this.#listeners(await on.call<number>('listen', { crowd, urls })),
       end: () => on.call('end', { crowd, url }),
+      forget: () => on.call('forget', { crowd }),
     };
   }
 

@@ -1,6 +1,7 @@
 import type { NodeProcess } from '../../test/rig/processes.js';
 import { tableOf } from '../report/table.js';
-import { cpuOf, noteAll, redisCpu, type Scenario } from '../run/bench.js';
+import { cpuOf, noteAll, type Scenario } from '../run/bench.js';
+import { redisUsage } from '../run/redis-usage.js';
 import { inTurn, type Turn } from '../run/rounds.js';
 import { plain, ratio } from './columns.js';
 
@@ -26,13 +27,13 @@ export const fanOut: Scenario = {
       const crowd = await bench.load.open(node.url, streams);
       const listeners = await crowd.listen(nodes.map(({ url }) => url));
       const take = async (): Promise<Sample> => {
-        const [cpu, inRedis] = [await cpuOf(nodes), await redisCpu(bench.redis)];
+        const [cpu, before] = [await cpuOf(nodes), await redisUsage(bench.redis)];
         const since = await node.call<number>('announce');
         const { p50, last } = await listeners.heard(streams, since);
         return {
           ...{ p50, last },
           cpu: ((await cpuOf(nodes)) - cpu) / streams,
-          redisCpu: ((await redisCpu(bench.redis)) - inRedis) / streams,
+          redisCpu: ((await redisUsage(bench.redis)).cpu - before.cpu) / streams,
         };
       };
       turns.push([name, take]);

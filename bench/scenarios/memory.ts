@@ -3,6 +3,7 @@ import type { NodeProcess } from '../../test/rig/processes.js';
 import { show, type Table } from '../report/table.js';
 import type { Bench, Scenario } from '../run/bench.js';
 import type { Crowd } from '../run/load.js';
+import { redisMemory } from '../run/redis-usage.js';
 import { inTurn, type Rounds } from '../run/rounds.js';
 
 /** The rows of the table. The bytes of a node are those of the JavaScript heap and of buffers, after garbage collection. */
@@ -99,13 +100,13 @@ function idleSessions(bench: Bench, count: number, on: NodeProcess) {
   let before: number | undefined;
   return async () => {
     before ??= await bytesOf(on);
-    const stored = await usedByRedis(bench);
+    const stored = await redisMemory(bench.redis);
     await bench.load.open(on.url, count);
     await untilNoReplicas(on);
     const after = await bytesOf(on);
     const onNode = (after - before) / count;
     before = after;
-    return { onNode, inRedis: ((await usedByRedis(bench)) - stored) / count };
+    return { onNode, inRedis: ((await redisMemory(bench.redis)) - stored) / count };
   };
 }
 
@@ -113,19 +114,15 @@ function idleSessions(bench: Bench, count: number, on: NodeProcess) {
 async function events(bench: Bench, count: number, on: NodeProcess) {
   const crowd: Crowd = await bench.load.open(on.url, 1);
   const [id] = await crowd.ids();
-  const before = await usedByRedis(bench);
+  const before = await redisMemory(bench.redis);
   await on.call('notify', { id, count });
-  const inRedis = ((await usedByRedis(bench)) - before) / count;
+  const inRedis = ((await redisMemory(bench.redis)) - before) / count;
   await crowd.end();
   return { inRedis };
 }
 
 function bytesOf(node: NodeProcess): Promise<number> {
   return node.call<number>('memory');
-}
-
-async function usedByRedis({ redis }: Bench): Promise<number> {
-  return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]);
 }
 
 async function untilNoReplicas(node: NodeProcess): Promise<void> {

@@ -1,6 +1,7 @@
 import type { NodeProcess } from '../../test/rig/processes.js';
 import { tableOf } from '../report/table.js';
-import { cpuOf, noteAll, redisCpu, type Bench, type Scenario } from '../run/bench.js';
+import { cpuOf, noteAll, type Bench, type Scenario } from '../run/bench.js';
+import { redisUsage } from '../run/redis-usage.js';
 import { inTurn, type Turn } from '../run/rounds.js';
 import type { Contestant } from '../server/contestants.js';
 import { plain, ratio } from './columns.js';
@@ -78,13 +79,13 @@ async function stream(bench: Bench, sender: NodeProcess, holder: NodeProcess) {
   const take = async (): Promise<Sample> => {
     await sender.call('notify', { id, ...paced });
     const { p50, p99 } = await listeners.heard(paced.count);
-    const [cpu, inRedis] = [await cpuOf(nodes), await redisCpu(bench.redis)];
+    const [cpu, before] = [await cpuOf(nodes), await redisUsage(bench.redis)];
     const began = await sender.call<number>('notify', { id, count: burst });
     const { rate } = await listeners.heard(burst, began);
     return {
       ...{ p50, p99, rate },
       cpu: ((await cpuOf(nodes)) - cpu) / burst,
-      redisCpu: ((await redisCpu(bench.redis)) - inRedis) / burst,
+      redisCpu: ((await redisUsage(bench.redis)).cpu - before.cpu) / burst,
     };
   };
   const end = async (): Promise<void> => {

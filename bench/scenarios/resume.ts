@@ -18,12 +18,18 @@ export const resume: Scenario = {
   run: async (bench) => {
     const sizes = bench.quick ? [10, 100] : [10, 1_000, 10_000];
     const tables: Table[] = [];
-    for (const events of sizes) tables.push(await compare(bench, events));
+    for (const events of sizes) {
+      const { measured, table } = await compare(bench, events);
+      tables.push(table);
+      // The last size is the largest one.
+      const ratio = measured.ratio('redis', 'sdk-redis-store', 'p50');
+      bench.note('resume.most.redis/sdk-redis-store.p50', ratio);
+    }
     return tables;
   },
 };
 
-async function compare(bench: Bench, events: number): Promise<Table> {
+async function compare(bench: Bench, events: number) {
   const times = bench.quick ? 1 : Math.max(1, Math.min(50, 2_000 / events));
   const ends: (() => Promise<void>)[] = [];
   const turns: Turn<LoadSample>[] = [];
@@ -47,7 +53,7 @@ async function compare(bench: Bench, events: number): Promise<Table> {
   for (const end of ends) await end();
 
   noteAll(bench, `resume.${events}`, measured, ['p50', 'cpu']);
-  return tableOf(
+  const table = tableOf(
     `Resume after ${events.toLocaleString('en')} missed events`,
     measured,
     [
@@ -58,4 +64,5 @@ async function compare(bench: Bench, events: number): Promise<Table> {
     ],
     TITLES,
   );
+  return { measured, table };
 }

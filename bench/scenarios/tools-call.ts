@@ -1,17 +1,31 @@
-import type { Redis } from 'ioredis';
 import { tableOf, type Table } from '../report/table.js';
-import { noteAll, underLoad, type Bench, type LoadSample, type Scenario } from '../run/bench.js';
-import { inTurn, type Turn } from '../run/rounds.js';
-import { spread } from '../run/spread.js';
-import { CONTESTANTS, MADE_FOR_EXPRESS, TITLES, WITHOUT_EXPRESS } from '../server/contestants.js';
-import type { Contestant, Mount, NodeSettings, Variant } from '../server/contestants.js';
+import { noteAll, type Bench, type Scenario } from '../run/bench.js';
+import {
+  CONTESTANTS,
+  MADE_FOR_EXPRESS,
+  READ_ONLY,
+  TITLES,
+  WITHOUT_EXPRESS,
+  type Variant,
+} from '../server/contestants.js';
+import { callInTurn, pings } from './calls.js';
 import { loadColumns, plain, ratio } from './columns.js';
 
 const CONCURRENCIES = [1, 16, 64];
 
 /** The contestants in JSON mode. There the SDK stores nothing, with or without a store. */
 const IN_JSON_MODE = ['sdk', 'memory', 'redis', ...WITHOUT_EXPRESS] as const;
-const IN_SSE_MODE = [...CONTESTANTS, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS];
+const IN_SSE_MODE = [...CONTESTANTS, ...READ_ONLY, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS];
+/** The contestants on the other version of Node. */
+const BESIDE = ['sdk', 'memory', 'redis', ...READ_ONLY] as const;
+
+/** Each variant on Redis, the one in memory with which it is compared, and how many round trips a call waits for. */
+const EXCESS = [
+  ['redis', 'memory', 2],
+  ['redis-read', 'memory-read', 1],
+  ['redis-made', 'memory-made', 2],
+  ['redis-plain', 'memory-plain', 2],
+] as const;
 
 type Mode = 'sse' | 'json';
 
@@ -19,8 +33,6 @@ type Mode = 'sse' | 'json';
 export const toolsCall: Scenario = {
   name: 'tools-call',
   run: async (bench) => {
-    if (!bench.quick) await warmUp(bench);
-    await countScripts(bench);
     const tables: Table[] = [];
     for (const concurrency of CONCURRENCIES) {
       tables.push(await compare(bench, 'sse', IN_SSE_MODE, concurrency));
@@ -28,105 +40,55 @@ export const toolsCall: Scenario = {
     for (const concurrency of CONCURRENCIES) {
       tables.push(await compare(bench, 'json', IN_JSON_MODE, concurrency));
     }
+    if (bench.fleet.beside !== undefined) {
+      for (const concurrency of [1, 16]) {
+        tables.push(await compare(bench, 'sse', BESIDE, concurrency, true));
+      }
+    }
     return tables;
   },
 };
 
-/** Makes thousands of calls, so that the code is compiled. A single caller would not make that many in a round. */
-async function warmUp({ fleet, load }: Bench): Promise<void> {
-  const all = [
-    ...IN_SSE_MODE.map((variant) => settingsOf(variant, 'sse')),
-    ...IN_JSON_MODE.map((variant) => settingsOf(variant, 'json')),
-  ];
-  for (const settings of all) {
-    const { url } = await fleet.shared(settings);
-    const crowd = await load.open(url, 16);
-    await crowd.call({ urls: [url], concurrency: 16, forMs: 2_000 });
-    await crowd.end();
-  }
-}
-
-/** Counts how often a plain call makes Redis run a script. Commands within a script are not counted. */
-async function countScripts({ fleet, load, redis, note }: Bench): Promise<void> {
-  const { url } = await fleet.shared({ contestant: 'redis' });
-  const crowd = await load.open(url, 20);
-  const before = await scriptsRun(redis);
-  const { count } = await crowd.call({ urls: [url], concurrency: 1 });
-  note('tools-call.scripts', spread([((await scriptsRun(redis)) - before) / count]));
-  await crowd.end();
-}
-
-async function scriptsRun(redis: Redis): Promise<number> {
-  const counts = (await redis.info('commandstats')).matchAll(
-    /^cmdstat_(?:eval|evalsha|fcall):calls=(\d+)/gm,
-  );
-  return Array.from(counts, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
-}
-
 async function compare(
   bench: Bench,
-  mode: Mode,
+  responseMode: Mode,
   variants: readonly Variant[],
   concurrency: number,
+  beside = false,
 ): Promise<Table> {
   const forMs = bench.quick ? 50 : 1_200;
-  const ends: (() => Promise<void>)[] = [];
-  const turns: Turn<LoadSample>[] = [];
-  for (const variant of variants) {
-    const node = await bench.fleet.shared(settingsOf(variant, mode));
-    const crowd = await bench.load.open(node.url, concurrency);
-    const call = () => crowd.call({ urls: [node.url], concurrency, forMs });
-    turns.push([variant, () => underLoad(bench, [node], call)]);
-    ends.push(crowd.end);
-  }
-  if (concurrency === 1 && mode === 'sse') turns.push(['ping', await pings(bench, forMs)]);
-  const measured = await inTurn(bench, turns);
-  for (const end of ends) await end();
+  // Nodes of both versions can share a cluster, but each is to have its own sessions.
+  const settings = beside ? { beside, prefix: 'beside' } : {};
+  const withPings = concurrency === 1 && responseMode === 'sse';
+  const others = withPings ? [await pings(bench, forMs, settings)] : [];
+  const calls = { responseMode, concurrency, forMs, settings };
+  const measured = await callInTurn(bench, variants, calls, others);
 
-  const name = `tools-call.${mode}.c${concurrency}`;
-  noteAll(bench, name, measured, ['rate', 'p50', 'p99', 'cpu']);
-  if (measured.names.includes('ping')) {
-    for (const [redis, memory] of [
-      ['redis', 'memory'],
-      ['redis-made', 'memory-made'],
-      ['redis-plain', 'memory-plain'],
-    ] as const) {
+  const name = `tools-call.${beside ? 'beside.' : ''}${responseMode}.c${concurrency}`;
+  noteAll(bench, name, measured, ['rate', 'p50', 'p99', 'cpu', 'redisCpu', 'scriptMicros']);
+  if (withPings) {
+    for (const [redis, memory, roundTrips] of EXCESS) {
+      if (!measured.names.includes(redis)) continue;
       const excess = measured.each(
-        (value) => value(redis, 'p50') - value(memory, 'p50') - 2 * value('ping', 'p50'),
+        (value) => value(redis, 'p50') - value(memory, 'p50') - roundTrips * value('ping', 'p50'),
       );
       bench.note(`${name}.${redis}.excess`, excess);
     }
   }
+  const on = beside ? `, on Node ${bench.fleet.beside?.version}` : '';
   return tableOf(
-    `tools/call, ${mode.toUpperCase()}, concurrency ${concurrency}`,
+    `tools/call, ${responseMode.toUpperCase()}, concurrency ${concurrency}${on}`,
     measured,
     [
       ...loadColumns('calls/s'),
+      plain('scripts µs', 'scriptMicros', 0),
       ratio('rate ÷ SDK', 'rate', 'sdk'),
       ratio('CPU ÷ SDK', 'cpu', 'sdk'),
-      ...(mode === 'sse' ? [ratio('rate ÷ SDK+Redis', 'rate', 'sdk-redis-store')] : []),
+      ...(measured.names.includes('sdk-redis-store')
+        ? [ratio('rate ÷ SDK+Redis', 'rate', 'sdk-redis-store')]
+        : []),
       plain('client busy %', 'client', 0, 100),
     ],
     { ...TITLES, ping: 'one PING of Redis' },
   );
-}
-
-/** Returns the settings of a node. By default, all contestants answer with SSE. */
-function settingsOf(variant: Variant, mode: Mode): NodeSettings {
-  const [contestant = '', mount] = variant.split(/-(?=made$|plain$)/);
-  return {
-    contestant: contestant as Contestant,
-    ...(mode === 'json' && { responseMode: mode }),
-    ...(mount !== undefined && { mount: mount as Mount, prefix: mount }),
-  };
-}
-
-/** Measures a round trip to Redis in the same rounds, from a process that does nothing else. */
-async function pings(bench: Bench, forMs: number) {
-  const node = await bench.fleet.shared({ contestant: 'redis' });
-  return async (): Promise<LoadSample> => {
-    const { p50, p99 } = await node.call<{ p50: number; p99: number }>('ping', { forMs });
-    const none = Number.NaN;
-    return { p50, p99, rate: none, cpu: none, redisCpu: none, client: none };
-  };
 }

@@ -27,10 +27,11 @@ function auditOf(setting: 'outbox' | 'directory') {
 
 export async function mountAnynode(settings: NodeSettings, redisUrl: string): Promise<Mounted> {
   const { anynode } = await built();
-  const { contestant, responseMode, prefix = 'bench', replicaIdleMs, maxReplicas } = settings;
+  const { contestant, responseMode, prefix = 'bench' } = settings;
+  const { leaseMs, sessionTtlMs, replicaIdleMs, maxReplicas } = settings;
   const telemetry = await telemetryFor(settings.telemetry);
   const mcp = anynode({
-    ...{ server: buildServer, responseMode, replicaIdleMs, maxReplicas },
+    ...{ server: buildServer, responseMode, leaseMs, sessionTtlMs, replicaIdleMs, maxReplicas },
     retention: { maxEvents: MAX_EVENTS },
     limits: { anonymousSessions: MANY, anonymousPending: MANY },
     ...(contestant === 'redis' && { redis: redisUrl, prefix }),

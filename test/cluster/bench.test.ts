@@ -9,7 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { allowedCounts, grownCounts } from '../../bench/report/counts.js';
 import type { Table } from '../../bench/report/table.js';
+import type { Spread } from '../../bench/run/spread.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -18,10 +20,12 @@ interface Found {
   machine: Record<string, string>;
   tables: Table[];
   targets: Table;
+  figures: Record<string, Spread>;
 }
 
 /** The tables that each scenario has to print, by the beginnings of their titles. */
 const EXPECTED = {
+  counts: ['Counted for each call'],
   'tools-call': [
     'tools/call, SSE, concurrency 1',
     'tools/call, SSE, concurrency 16',
@@ -30,6 +34,12 @@ const EXPECTED = {
     'tools/call, JSON, concurrency 16',
     'tools/call, JSON, concurrency 64',
   ],
+  network: [
+    'tools/call, SSE, concurrency 1, 1 ms to Redis',
+    'tools/call, SSE, concurrency 1, 5 ms to Redis',
+  ],
+  'many-calls': ['tools/call, SSE, 10 sessions with 8 calls at once'],
+  'large-results': ['tools/call, SSE, results of 64 KiB'],
   telemetry: ['Telemetry: tools/call on Redis, concurrency 16'],
   audit: ['Audit: tools/call on Redis, concurrency 16'],
   handshake: ['Handshake, concurrency 16'],
@@ -42,7 +52,7 @@ const EXPECTED = {
   growth: ['Growth: the same 64 callers', 'Growth: 300 calls/s'],
 };
 
-const TARGETS = 27;
+const TARGETS = 38;
 
 describe('npm run bench -- --quick', () => {
   let folder: string;
@@ -55,7 +65,7 @@ describe('npm run bench -- --quick', () => {
     const args = ['run', '--silent', 'bench', '--', '--quick', '--json', json];
     ({ stdout: printed } = await run('npm', args, { cwd: root }));
     found = JSON.parse(await readFile(json, 'utf8')) as Found;
-  }, 180_000);
+  }, 300_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it.each(Object.entries(EXPECTED))('prints the tables of %s', (scenario, titles) => {
@@ -89,7 +99,35 @@ describe('npm run bench -- --quick', () => {
       expect.arrayContaining(['Processor', 'Node', 'Redis']),
     );
   });
+
+  it('delays each round trip to Redis by as many milliseconds as the table says', () => {
+    for (const ms of [1, 5]) {
+      expect(found.figures[`network.${ms}.ping.p50`]?.low).toBeGreaterThanOrEqual(ms);
+    }
+  });
+
+  // The counts do not depend on the speed of the machine.
+  it('counts no more for each call than bench/counts.json allows', async () => {
+    const allowed = await allowedCounts();
+    expect(grownCounts(Object.entries(found.figures), allowed)).toEqual([]);
+    const ofOtherNodes = (name: string) =>
+      name.includes('.node') && !name.endsWith(`.node${process.versions.node.split('.')[0]}`);
+    const checked = Object.keys(allowed).filter((name) => !ofOtherNodes(name));
+    const isCounted = (name: string) => process.platform === 'linux' || !name.endsWith('.writes');
+    expect(Object.keys(found.figures)).toEqual(expect.arrayContaining(checked.filter(isCounted)));
+  });
 });
+
+it('bench/main.ts --only soak finds the memory of the nodes and of Redis about as large as before', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'anynode-bench-'));
+  const json = join(folder, 'results.json');
+  const args = ['--quick', '--only', 'soak', '--minutes', '0.05', '--json', json];
+  await run(process.execPath, ['--import', 'tsx', 'bench/main.ts', ...args], { cwd: root });
+  const { figures, targets } = JSON.parse(await readFile(json, 'utf8')) as Found;
+  await rm(folder, { recursive: true });
+  expect(Object.keys(figures)).toEqual(['soak.node', 'soak.redis']);
+  expect(targets.rows.map((row) => row.at(-1))).toEqual(['yes', 'yes']);
+}, 120_000);
 
 it('bench/interception.ts --quick prints calls/s, latency and CPU of each way, measured in the same rounds', async () => {
   const args = ['--import', 'tsx', 'bench/interception.ts', '--quick'];

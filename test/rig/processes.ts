@@ -12,6 +12,10 @@ export interface NodeOptions {
   /** Variables to add to the environment of this process. `undefined` removes a variable. */
   env?: Record<string, string | undefined>;
   args?: readonly string[];
+  /** The program that runs the file. Default: the `node` of this process. */
+  execPath?: string;
+  /** Options for that program, such as `--expose-gc`. */
+  execArgv?: readonly string[];
   /** How long the node may take to report that it is ready. Default: 30,000 ms. */
   timeoutMs?: number;
 }
@@ -51,8 +55,9 @@ export interface NodeProcess {
  */
 export async function startNode(options: NodeOptions): Promise<NodeProcess> {
   const { script, args = [], env = {}, timeoutMs = 30_000 } = options;
+  const { execPath = process.execPath, execArgv = [] } = options;
   const path = script instanceof URL ? fileURLToPath(script) : script;
-  const child = spawn(process.execPath, [...nodeArguments(path), ...args], {
+  const child = spawn(execPath, [...execArgv, ...nodeArguments(path), ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });

@@ -3,6 +3,8 @@ import { EventReader } from '../../bench/client/event-reader.js';
 import { ResponseParser } from '../../bench/client/response-parser.js';
 import { parseOptions } from '../../bench/options.js';
 import { chart } from '../../bench/report/chart.js';
+import { countName, grownCounts } from '../../bench/report/counts.js';
+import { sinceLast } from '../../bench/report/history.js';
 import { withResults } from '../../bench/report/page.js';
 import { targetTable } from '../../bench/report/targets.js';
 import { inTurn } from '../../bench/run/rounds.js';
@@ -115,8 +117,63 @@ it('a target is met at its bound, and on the right side of it', () => {
         ['tools-call.sse.c16.redis/sdk.cpu', spread([value])],
       ]),
     ).rows.map((row) => row.at(-1));
-  expect(table(2.5)).toEqual(['yes', 'no']);
-  expect(table(0.67)).toEqual(['no', 'yes']);
+  expect(table(4.5)).toEqual(['no', 'yes']);
+  expect(table(0.48)).toEqual(['yes', 'no']);
+});
+
+describe('counted figures', () => {
+  const figures = (scripts: number, allocated: number) =>
+    new Map([
+      ['counts.others.scripts', spread([scripts])],
+      [countName('others', 'allocated', 'v24.1.0'), spread([allocated])],
+      ['handshake.redis.rate', spread([1])],
+    ]);
+  const allowed = { 'counts.others.scripts': 2, 'counts.others.allocated.node24': 100_000 };
+
+  it('may be as high as is allowed, and allocations a little higher', () => {
+    expect(grownCounts(figures(2, 104_000), allowed)).toEqual([]);
+    expect(grownCounts(figures(1, 50_000), allowed)).toEqual([]);
+  });
+
+  it('are named if they have grown, with the way to accept them', () => {
+    const lines = grownCounts(figures(2.1, 106_000), allowed);
+    expect(lines).toEqual([
+      expect.stringMatching(/^counts\.others\.scripts is 2\.1 .* 2 is allowed.* --accept$/),
+      expect.stringContaining('counts.others.allocated.node24 is 106000 '),
+    ]);
+  });
+
+  it('are named if nothing is allowed for a version of Node', () => {
+    expect(grownCounts(figures(2, 1), { 'counts.others.scripts': 2 })).toEqual([
+      expect.stringContaining('counts.others.allocated.node24 is 0 for each call, and no value'),
+    ]);
+  });
+});
+
+describe('the comparison with the last run', () => {
+  const figure = 'tools-call.sse.c16.redis/sdk.rate';
+  const run = (node: string, ...rounds: [number, number, number]) => ({
+    ...{ commit: `on-${node}`, date: '2026-01-31', machine: { Node: node } },
+    figures: { [figure]: rounds },
+  });
+  const history = [run('v24.1.0', 9, 9, 9), run('v24.2.0', 2, 1.8, 2.2), run('v20.1.0', 5, 5, 5)];
+  const verdict = (...rounds: number[]) =>
+    sinceLast(history, 'v24.3.0', new Map([[figure, spread(rounds)]]))?.rows;
+
+  it('is with the last run on the same major version of Node', () => {
+    const table = sinceLast(history, 'v24.3.0', new Map([[figure, spread([2])]]));
+    expect(table?.title).toBe('Since on-v24.2.0, 2026-01-31');
+    expect(sinceLast(history, 'v26.0.0', new Map())).toBeUndefined();
+    expect(sinceLast([], 'v24.0.0', new Map())).toBeUndefined();
+  });
+
+  it('calls a figure worse or better only beyond the rounds of both runs', () => {
+    const row = (now: string, word: string) => [[expect.any(String), '2.00', now, word]];
+    expect(verdict(1.4, 1.5, 1.6)).toEqual(row('1.50', 'WORSE'));
+    expect(verdict(2.4, 2.5, 2.6)).toEqual(row('2.50', 'better'));
+    expect(verdict(1.4, 1.5, 2.1)).toEqual(row('1.50', ''));
+    expect(verdict(1.9, 1.9, 1.9)).toEqual(row('1.90', ''));
+  });
 });
 
 describe('arguments', () => {
@@ -124,7 +181,8 @@ describe('arguments', () => {
 
   it('have defaults', () => {
     expect(parseOptions([], names)).toEqual({
-      ...{ quick: false, only: [], rounds: 5, json: undefined, write: false },
+      ...{ quick: false, only: [], rounds: 5, json: undefined, write: false, accept: false },
+      ...{ node: undefined, beside: undefined, minutes: 10 },
     });
     expect(parseOptions(['--quick', '--only', 'two,one'], names)).toMatchObject({
       ...{ quick: true, only: ['two', 'one'], rounds: 1 },
@@ -136,6 +194,7 @@ describe('arguments', () => {
     [['--rounds', '0'], '--rounds has to be'],
     [['--rounds', 'many'], '--rounds has to be'],
     [['--write', '--quick'], '--write needs the whole run'],
+    [['--minutes', '0'], '--minutes has to be'],
     [['--fast'], '--fast'],
   ])('%j is refused', (args, why) => {
     expect(() => parseOptions(args, names)).toThrow(why);
