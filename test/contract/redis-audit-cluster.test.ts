@@ -122,12 +122,11 @@ it.each(['the outbox first', 'the sessions first'])(
       await attempt(() => node.run(each, append(stream, `answer ${request}`, { ends: request })));
       await attempt(() => node.run(each, receive({ to: 'nobody' }, `news ${request}`)));
     };
-    const create = async (): Promise<void> => {
+    const steps = async (): Promise<void> => {
+      // Finding an id keeps the processor busy for longer than a command may take, so no command waits meanwhile.
       const session = newSession({ id: idBeside(id) });
       created.push(session.id);
-      await attempt(() => node.backplane.create(session));
-    };
-    const steps = async (): Promise<void> => {
+      const create = () => attempt(() => node.backplane.create(session));
       const end = () => attempt(() => node.backplane.remove(removed, ALICE));
       await Promise.all([call(id), call(other), create(), end()]);
     };
