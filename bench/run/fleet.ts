@@ -11,7 +11,7 @@ export interface FleetOptions {
 }
 
 /** Room for all that is allocated between two readings, so that V8 collects nothing meanwhile. */
-const WITHOUT_COLLECTIONS = ['--min-semi-space-size=64', '--max-semi-space-size=64'];
+const WITHOUT_COLLECTIONS = ['--min-semi-space-size=256', '--max-semi-space-size=256'];
 
 /** The servers of a run. A server that several scenarios use is started once. An idle server takes almost no CPU time. */
 export class Fleet {

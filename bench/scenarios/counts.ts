@@ -12,7 +12,7 @@ const TITLES: Record<string, string> = {
   'read-only': 'a tool that is annotated as read-only',
 };
 
-/** How many calls are made between two readings. What they allocate has room in the heap. */
+/** How many calls are made between two readings. The heap has room for what they allocate, up to 600 kB for each call. */
 const CALLS = 400;
 const BATCHES = 3;
 /** This many calls come first, so that the code is compiled. */
