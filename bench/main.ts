@@ -84,9 +84,10 @@ if (options.json !== undefined) {
   await writeFile(options.json, `${JSON.stringify(whole, undefined, 2)}\n`);
 }
 if (process.exitCode === undefined) {
-  if (options.accept) await acceptCounts(figures);
   if (options.write) {
-    await writePage(results);
+    // The history names the commit. Once the page is written, there are changes to it.
     await addToHistory(results);
+    await writePage(results);
   }
+  if (options.accept) await acceptCounts(figures);
 }

@@ -8,10 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { allowedCounts, grownCounts } from '../../bench/report/counts.js';
 import type { Table } from '../../bench/report/table.js';
 import type { Spread } from '../../bench/run/spread.js';
+import { startNode } from '../rig/processes.js';
+import { startRedis } from '../rig/redis.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -117,6 +120,35 @@ describe('npm run bench -- --quick', () => {
     expect(Object.keys(found.figures)).toEqual(expect.arrayContaining(checked.filter(isCounted)));
   });
 });
+
+it('bench/run/slow-link.ts passes on large and small data in their order', async () => {
+  const server = await startRedis();
+  const link = await startNode({
+    script: new URL('../../bench/run/slow-link.ts', import.meta.url),
+    env: { REDIS_URL: server.url, ROUND_TRIP_MS: '3' },
+  });
+  const redis = new Redis(link.port, '127.0.0.1');
+  try {
+    const large = 'abcdefghij'.repeat(100_000);
+    const replies: Promise<unknown>[] = [];
+    for (let at = 0; at < 100; at += 1) {
+      replies.push(redis.incr('counter'), redis.echo(`${at} ${at % 10 === 0 ? large : ''}`));
+      // The next ones are sent in a later turn of the event loop, while these are under way.
+      if (at % 7 === 0) await new Promise(setImmediate);
+    }
+    const expected = Array.from({ length: 100 }, (_, at) => [
+      at + 1,
+      `${at} ${at % 10 === 0 ? large : ''}`,
+    ]);
+    expect((await Promise.all(replies)).every((reply, at) => reply === expected.flat()[at])).toBe(
+      true,
+    );
+  } finally {
+    redis.disconnect();
+    await link.stop();
+    await server.stop();
+  }
+}, 30_000);
 
 it('bench/main.ts --only soak finds the memory of the nodes and of Redis about as large as before', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'anynode-bench-'));
