@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { anynode } from '../node.js';
 import type { Telemetry } from '../options/node-telemetry.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import { serverOptionsFor } from '../http/server-options.js';
+import type { Anynode } from '../handle/node-handle.js';
+import { headerOf, type Proxied } from '../http/incoming-request.js';
+import { pathOf } from '../monitor/http/incoming.js';
+import { sendJson, sendText } from '../monitor/http/reply.js';
+import { pathAndQuery } from '../protocol/request-target.js';
 import { CommandError, EXIT, orUsage } from './exit.js';
 import { plain } from './print/text.js';
 
@@ -43,6 +48,8 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
+const TEXT = 'text/plain; charset=utf-8';
+
 /** Writes a line of the log to stderr, because stdout is for the command's result. */
 const note = (text: string): void => void process.stderr.write(`${plain(text)}\n`);
 const LOGGER = { info: note, warn: note, error: note };
@@ -51,6 +58,26 @@ const LOGGER = { info: note, warn: note, error: note };
 function digestOf(caller: string | undefined): string | undefined {
   if (caller === undefined) return undefined;
   return createHash('sha256').update(caller).digest('base64url');
+}
+
+/** Serves the endpoint at its path and below it, `/ready` and `/live`. */
+function listenerOf(mcp: Anynode, { path, trustProxy }: GatewayOptions): RequestListener {
+  const below = path.endsWith('/') ? path : `${path}/`;
+  return (req, res) => {
+    const asked = pathOf(pathAndQuery(req.url ?? '/'));
+    const isRead = req.method === 'GET' || req.method === 'HEAD';
+    if (isRead && asked === '/ready') {
+      const health = mcp.health();
+      sendJson(res, health.status === 'ready' ? 200 : 503, health);
+    } else if (isRead && asked === '/live') {
+      sendText(res, 200, TEXT, 'OK');
+    } else if (asked === path || asked.startsWith(below)) {
+      if (trustProxy === true) Object.assign(req, { isProxied: true } satisfies Proxied);
+      mcp.listener(req, res);
+    } else {
+      sendText(res, 404, TEXT, 'Not Found');
+    }
+  };
 }
 
 /** Starts a node that serves the MCP server at a URL. It also serves `/ready` and `/live` for a load balancer. */
@@ -62,37 +89,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     upstreamQuery,
     principalHeader,
   } = options;
-  const { default: express } = await import('express').catch((error: unknown) => {
-    throw new CommandError(
-      EXIT.failed,
-      'this command needs the package express; install it with: npm install express',
-      {
-        cause: error,
-      },
-    );
-  });
   const mcp = orUsage(() =>
     anynode({
       ...{ upstream, upstreamTimeoutMs, upstreamCheck, upstreamQuery, redis, prefix, codec },
       ...{ allowedHosts, allowedOrigins, affinity, logger: LOGGER, telemetry: options.telemetry },
       ...(options.audit !== undefined && { audit: { sink: options.audit } }),
       ...(principalHeader !== undefined && {
-        principal: (req) => digestOf(req.get(principalHeader)),
+        principal: (req) => digestOf(headerOf(req, principalHeader.toLowerCase())),
       }),
     }),
   );
-  const app = express();
-  app.disable('x-powered-by');
-  if (options.trustProxy === true) app.set('trust proxy', true);
-  app.get('/ready', (_req, res) => {
-    const health = mcp.health();
-    res.status(health.status === 'ready' ? 200 : 503).json(health);
-  });
-  app.get('/live', (_req, res) => {
-    res.sendStatus(200);
-  });
-  app.use(options.path, mcp);
-  const server = createServer(serverOptionsFor(app), app).listen(options.port, options.host);
+  const server = createServer(listenerOf(mcp, options)).listen(options.port, options.host);
   try {
     await once(server, 'listening');
   } catch (error) {

@@ -9,7 +9,13 @@ import { FetchedRequest } from './fetch/fetched-request.js';
 
 /** A request as {@link Anynode.listener} gets it, where all of these fields may be missing. */
 type Incoming = IncomingMessage &
-  Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol' | 'res'>>;
+  Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol' | 'res'>> &
+  Partial<Proxied>;
+
+/** A request of which the command knows that a proxy is in front. No application can say so, because there is none. */
+export interface Proxied {
+  isProxied: true;
+}
 
 /**
  * Returns the Express application that handles the request, if there is one. The member `app` alone does not show that. With
@@ -25,8 +31,9 @@ export function baseOf(req: Incoming): string {
   return req.baseUrl ?? '';
 }
 
-/** True if the application was told that a proxy is in front, whose headers say where a request comes from. */
+/** True if the application or the command was told that a proxy is in front, which checks the Host header. */
 export function isProxied(req: Incoming): boolean {
+  if (req.isProxied === true) return true;
   const trust: unknown = appOf(req)?.get('trust proxy');
   return trust !== undefined && trust !== false && trust !== 0;
 }

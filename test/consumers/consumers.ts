@@ -16,6 +16,8 @@ export interface Consumer {
   /** It is a test runner: it compares by itself, and prints how many tests passed. */
   isRunner?: boolean;
   isBundle?: boolean;
+  /** Its packages are so large that it runs only with `CONSUMERS=all`. */
+  isLarge?: boolean;
 }
 
 /** CommonJS has to do without a way to load ES modules. */
@@ -72,6 +74,22 @@ export const CONSUMERS: Consumer[] = [
   bundledBy('ncc'),
   { name: 'functions like those of AWS Lambda', packages: 'tools', args: [COMMON, 'lambda.cjs'] },
   { name: 'a server of v2, without v1', packages: 'v2', args: [COMMON, 'v2.cjs'] },
-  { name: '`upstream`, without any SDK', packages: 'bare', args: [COMMON, 'gateway.cjs'] },
-  { name: 'the command, without any SDK', packages: 'bare', args: ['command.cjs'] },
+  {
+    name: '`upstream`, without any SDK or Express',
+    packages: 'bare',
+    args: [COMMON, 'gateway.cjs'],
+  },
+  { name: 'the command, without any SDK or Express', packages: 'bare', args: ['command.cjs'] },
+  {
+    name: 'Next.js, with `mcp.fetch` and without Express',
+    packages: 'next',
+    build: (project) =>
+      run(process.execPath, ['node_modules/next/dist/bin/next', 'build', 'next'], {
+        cwd: project,
+        env: { NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' },
+      }),
+    args: ['next.cjs'],
+    printed: { codes: [0, 0] },
+    isLarge: true,
+  },
 ];

@@ -9,7 +9,7 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 const run = promisify(execFile);
 
 /** The folders of packages. Each has a lock file of its own. */
-export const PACKAGE_SETS = ['tools', 'v2', 'bare'] as const;
+export const PACKAGE_SETS = ['tools', 'v2', 'bare', 'next'] as const;
 export type PackageSet = (typeof PACKAGE_SETS)[number];
 
 /** Runs `npm ci` in a folder, unless that was done since its lock file was written. */

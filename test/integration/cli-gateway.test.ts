@@ -138,6 +138,21 @@ describe('the gateway', () => {
     }
   });
 
+  it('refuses other hosts on a loopback address, unless --trust-proxy says that a proxy checks them', async () => {
+    const upstream = await plainServer();
+    const statuses: number[] = [];
+    for (const more of [[], ['--trust-proxy']]) {
+      const gateway = startCli(['--upstream', upstream, '--port', '0', '--json', ...more]);
+      onTestFinished(() => gateway.kill('SIGKILL'));
+      await gateway.until('\n');
+      const { listening: url } = JSON.parse(gateway.stdout) as { listening: string };
+      const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: INFO };
+      const client = rawClient({ headers: { host: 'mcp.example.com' } });
+      statuses.push((await client.post(url, request(1, 'initialize', params))).status);
+    }
+    expect(statuses).toEqual([403, 200]);
+  });
+
   it.each([
     ['--affinity', 'somewhere'],
     ['--upstream-timeout', '0'],

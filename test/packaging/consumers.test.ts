@@ -25,6 +25,10 @@ const NODES = ['20.19', '22', '24', '26'];
 /** There are versions of Node for Linux with glibc only. */
 const NODES_HERE = hasNodes ? NODES : [process.versions.node];
 
+/** Those that run here. The large ones run only if all do. */
+const all = process.env.CONSUMERS === 'all';
+const RUNNING = CONSUMERS.filter(({ isLarge }) => all || isLarge !== true);
+
 /** What a session gives that any consumer serves. */
 const PLAYED = { version: '2025-06-18', answers: ['3', '4'], ended: true };
 
@@ -37,6 +41,7 @@ beforeAll(async () => {
   const { tarball } = await pack();
   binaryOf = await installNodes();
   for (const packages of PACKAGE_SETS) {
+    if (!RUNNING.some((consumer) => consumer.packages === packages)) continue;
     await installSet(packages, tarball);
     const project = await temporaryFolder();
     projects.set(packages, project);
@@ -46,7 +51,7 @@ beforeAll(async () => {
 
 afterAll(() => Promise.all([...projects.values()].map(({ remove }) => remove())));
 
-describe.each(CONSUMERS)('$name', ({ packages, args, build, isBundle, isRunner, printed }) => {
+describe.each(RUNNING)('$name', ({ packages, args, build, isBundle, isRunner, printed }) => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>> | undefined;
 
   beforeAll(async () => {
@@ -76,7 +81,7 @@ describe.each(CONSUMERS)('$name', ({ packages, args, build, isBundle, isRunner, 
 });
 
 describe('the types', () => {
-  it.each(process.env.CONSUMERS === 'all' ? ALL : PAIRS)(
+  it.each(all ? ALL : PAIRS)(
     'compile with TypeScript $typescript, `module: $module`, exact optional properties: $exact, types of Express: $expressTypes',
     async (compilation) => {
       const project = projectOf(compilation.expressTypes === 'none' ? 'bare' : 'tools');

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Agent, createServer, STATUS_CODES } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
 import { serverOptionsFor } from '../../http/server-options.js';
+import { LogLimit } from '../../protocol/log-limit.js';
 import type { Clock } from '../../protocol/timing/clock.js';
 import type { Mounted } from '../../replica/replica.js';
 import type { Logger } from '../../options/public-types.js';
@@ -28,6 +29,7 @@ export class Loopback implements Target {
   private readonly underway = new WeakMap<object, Outgoing>();
   private serving: Promise<void> | undefined;
   private closed = false;
+  private readonly logLimit: LogLimit;
   private app: ExpressTraits['app'] | undefined;
   /**
    * How a body parser in front has parsed the client's bodies, if there is such a parser. A request with an origin shows
@@ -38,13 +40,17 @@ export class Loopback implements Target {
   constructor(
     private readonly handler: RequestHandler,
     private readonly parts: { clock: Clock; logger: Logger; timeoutMs: number },
-  ) {}
+  ) {
+    this.logLimit = new LogLimit(parts.clock);
+  }
 
   async send(outgoing: Outgoing): Promise<IncomingMessage> {
     this.parsed = outgoing.origin?.parsed ?? this.parsed;
     this.app = outgoing.origin?.express?.app ?? this.app;
     await (this.serving ??= this.serve().catch((error: unknown) => {
       this.serving = undefined;
+      const { logger } = this.parts;
+      this.logLimit.pass('', (more) => logger.error(`mcp-anynode: ${String(error)}${more}`));
       throw new Failure('server_unreachable', String(error));
     }));
     if (this.closed) throw new Failure('server_unreachable', 'closed');
@@ -65,8 +71,7 @@ export class Loopback implements Target {
   }
 
   private async serve(): Promise<void> {
-    // Import Express only here. All other code of this library needs only its types.
-    const { default: express } = await import('express');
+    const express = await loadExpress();
     const app = express().disable('x-powered-by');
     app.use((req, res) => this.handle(req, res, this.outgoingOf(req)));
     // Use the application in which the node is mounted, if it is known. Then `present` finds its prototypes in place.
@@ -167,6 +172,21 @@ export class Loopback implements Target {
     for (const traits of [express.added, express.seen]) {
       for (const name of Object.keys(traits)) define(req, name, traits[name]);
     }
+  }
+}
+
+/**
+ * Loads Express, of which all other code of this library needs only the types. Bundlers that do not find it go on, because
+ * the error is caught.
+ */
+async function loadExpress() {
+  try {
+    const { default: express } = await import('express');
+    return express;
+  } catch (cause) {
+    const text =
+      'the option `handler` needs the package express; install it with: npm install express';
+    throw new Error(text, { cause });
   }
 }
 

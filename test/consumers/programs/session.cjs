@@ -1,17 +1,20 @@
 // Plays a session with `fetch`, and serves one. Programs give it the modules as they have loaded them.
 const { once } = require('node:events');
+const { createServer } = require('node:http');
 
 const ACCEPT = {
   accept: 'application/json, text/event-stream',
   'content-type': 'application/json',
 };
 
-/** Plays a session with a server that has the tool `add`, and returns what the client got. */
-async function play(url) {
+/** Plays a session with a server that has the tool `add`, at each URL in turn, and returns what the client got. */
+async function play(...urls) {
   const headers = { ...ACCEPT };
+  let requests = 0;
+  const next = () => urls[requests++ % urls.length];
   const post = async (message) => {
     const body = JSON.stringify({ jsonrpc: '2.0', ...message });
-    const response = await fetch(url, { method: 'POST', headers, body });
+    const response = await fetch(next(), { method: 'POST', headers, body });
     const text = await response.text();
     const lines = text.split('\n').filter((line) => /^data: \{|^\{/.test(line));
     const [answer] = lines.map((line) => JSON.parse(line.replace(/^data: /, '')));
@@ -30,22 +33,26 @@ async function play(url) {
     const { answer } = await post({ id, method: 'tools/call', params: call });
     answers.push(answer.result.content[0].text);
   }
-  const ended = await fetch(url, { method: 'DELETE', headers });
+  const ended = await fetch(next(), { method: 'DELETE', headers });
   return { version: answer.result.protocolVersion, answers, ended: ended.ok };
 }
 
-/** Mounts nodes at one path in turn, plays a session, and closes all. */
+/** Mounts nodes at one path in turn, plays a session, and closes all. Without Express, it takes the nodes' listeners. */
 async function serve({ express, nodes }) {
   await Promise.all(nodes.map((node) => node.ready()));
-  const app = express();
   let requests = 0;
-  app.use('/mcp', (req, res, next) => nodes[requests++ % nodes.length](req, res, next));
-  const server = app.listen(0, '127.0.0.1');
+  const next = () => nodes[requests++ % nodes.length];
+  const listener = express
+    ? express().use('/mcp', (...args) => next()(...args))
+    : (req, res) => next().listener(req, res);
+  const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const played = await play(`http://127.0.0.1:${server.address().port}/mcp`);
-  await Promise.all(nodes.map((node) => node.close()));
-  server.close();
-  return played;
+  try {
+    return await play(`http://127.0.0.1:${server.address().port}/mcp`);
+  } finally {
+    await Promise.all(nodes.map((node) => node.close()));
+    server.close();
+  }
 }
 
 /** The settings of the test: Redis, and a prefix of its own. */

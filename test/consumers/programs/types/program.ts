@@ -22,5 +22,11 @@ export const others = [aesGcmCodec, monitor, observe, sdkStores];
 export function isClosed(error: unknown): boolean {
   return error instanceof AnynodeError && error.code === 'closed';
 }
+export async function statusOf(request: Request): Promise<number> {
+  const { status } = await mcp.fetch(request);
+  return status;
+}
+// @ts-expect-error -- a text is no request
+void mcp.fetch('http://localhost/mcp');
 // @ts-expect-error -- a number is no URL
 anynode({ upstream: 9000 });
