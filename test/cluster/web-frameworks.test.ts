@@ -12,7 +12,7 @@ import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 type Start = (mcp: Anynode) => Promise<{ port: number; server: Server }>;
 
-const FRAMEWORKS = ['hono', 'fastify', 'sveltekit', 'route-handlers'];
+const FRAMEWORKS = ['hono', 'fastify', 'sveltekit', 'srvx', 'route-handlers'];
 
 beforeAll(installWebFrameworks, 300_000);
 
