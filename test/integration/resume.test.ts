@@ -1,3 +1,4 @@
+import type { RequestHandler } from 'express';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Backplane } from '../../src/index.js';
@@ -95,6 +96,31 @@ describe.each(STORES)('a client that resumes, over %s', (_, openStore) => {
       const lives = Array.from({ length: at + 1 }, (_, n) => `live ${n}`);
       expect(texts(resumed.messages)).toEqual(['0', '1', '2'].slice(at + 1).concat(lives));
     }
+  });
+
+  it('gets what it missed in one write for a page', async () => {
+    const store = openStore();
+    const tools = talker(Promise.resolve());
+    const a = await startSession({ backplane: store(), tools });
+    const written: string[] = [];
+    const noteWrites: RequestHandler = (req, res, next) => {
+      const write = res.write.bind(res);
+      if (req.method === 'GET') {
+        res.write = (text: string) => {
+          written.push(text);
+          return write(text);
+        };
+      }
+      next();
+    };
+    const b = await startNode({ backplane: store(), tools, mount: { before: [noteWrites] } });
+    const { sse } = await a.client.post(a.url, call(9, 'talk', { count: 50 }));
+    await sse.untilEnded();
+    const { sse: resumed } = await a.client.get(b.url, { lastEventId: sse.primings[0]?.id ?? '' });
+    await resumed.untilEnded();
+    expect(resumed.messages).toHaveLength(101);
+    // The last message comes with the end of the response. The first write is the opening comment.
+    expect(written.map((text) => text.split('event: message').length - 1)).toEqual([0]);
   });
 
   it('with a cursor older than the log gets 400, and never a replay with a gap', async () => {

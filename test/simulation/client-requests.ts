@@ -193,12 +193,12 @@ export class ClientRequests {
       cut: () => over('cut'),
     };
     const onWrite = (text: string, waiting: number): void => {
-      const [, id] = WRITTEN.exec(text) ?? [];
-      if (id === undefined) return;
       const sessionId = request.headers['mcp-session-id'] ?? '';
       const at = scheduler.elapsed;
       const resumed = cursor !== undefined;
-      ledger.written.push({ connection, sessionId, place: placeOf(id), at, resumed, waiting });
+      for (const [, id = ''] of text.matchAll(WRITTEN)) {
+        ledger.written.push({ connection, sessionId, place: placeOf(id), at, resumed, waiting });
+      }
     };
     this.note(
       `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,
@@ -219,8 +219,8 @@ export class ClientRequests {
   }
 }
 
-/** An event with a message, as a node writes it. */
-const WRITTEN = /^event: message\nid: (.*)\n/;
+/** Finds the events with a message in a text that a node writes. */
+const WRITTEN = /^event: message\nid: (.*)\n/gm;
 
 function placeOf(id: string): Place {
   const [, stream = '', n = ''] = id.split('.');

@@ -112,7 +112,91 @@ describe('a follower that starts at a cursor', () => {
     expect(sink.numbers).toEqual([1, 2, 3, 4, 5]);
     expect(log.reads).toBe(3);
   });
+
+  it('has asked for the next page when it shows one', async () => {
+    const { follower, log, readsWhenShown } = pages();
+    follower.poke();
+    await settled();
+    expect(log.reads).toBe(3);
+    expect(readsWhenShown).toEqual([2, 2, 3, 3, 3]);
+  });
+
+  it('asks for no page ahead while the client has not taken all that was written', async () => {
+    const { follower, sink, readsWhenShown } = pages();
+    sink.buffered = 1;
+    follower.poke();
+    await settled();
+    expect(readsWhenShown).toEqual([1, 1, 2, 2, 3]);
+  });
+
+  it('does not use the page ahead if the client took only a part of the one before', async () => {
+    const { follower, log, sink } = pages();
+    sink.room = 1;
+    follower.poke();
+    await settled();
+    expect(log.reads).toBe(2);
+    sink.makeRoom();
+    await settled();
+    expect(sink.numbers).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('asks again for a page that it could not get ahead', async () => {
+    const { follower, log, sink, clock } = pages();
+    log.hold();
+    follower.poke();
+    log.failures = 1;
+    log.letGo();
+    await settled();
+    expect(sink.numbers).toEqual([1, 2]);
+    await clock.advance(1000);
+    expect(sink.numbers).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('shows nothing of the page ahead if it has ended meanwhile', async () => {
+    const { follower, log, sink } = pages();
+    const write = sink.write.bind(sink);
+    sink.write = (event) => {
+      const room = write(event);
+      if (event.position.n === 2) follower.end('replaced');
+      return room;
+    };
+    follower.poke();
+    await settled();
+    expect(sink.numbers).toEqual([1, 2]);
+    expect(log.reads).toBe(2);
+  });
+
+  // What arrived was stored after the page ahead was read, and would be missing without another read.
+  it('reads again if more arrived than it keeps while the page ahead was read', async () => {
+    const { follower, log, sink } = pages();
+    follower.poke();
+    log.hold();
+    await settled();
+    for (let count = 0; count < 200; count += 1) follower.offer(log.append(), true);
+    log.pageSize = Number.POSITIVE_INFINITY;
+    log.letGo();
+    await settled();
+    expect(sink.numbers).toEqual(Array.from({ length: 205 }, (_, at) => at + 1));
+  });
+
+  it('shows the messages of a page between `cork` and `uncork`', async () => {
+    const { follower, sink } = pages();
+    follower.poke();
+    await settled();
+    expect(sink.corked).toEqual([[1, 2], [3, 4], [5]]);
+    expect(sink.isCorked).toBe(false);
+  });
 });
+
+/** Follows a stream with five messages, and notes how many pages were asked for when each of them was shown. */
+function pages() {
+  const readsWhenShown: number[] = [];
+  const followed = follow({ onMove: () => void readsWhenShown.push(followed.log.reads) });
+  const { log } = followed;
+  log.pageSize = 2;
+  for (let count = 0; count < 5; count += 1) log.append();
+  return { ...followed, readsWhenShown };
+}
 
 describe('a follower that reads the log', () => {
   it('keeps messages that arrive meanwhile, and merges them by number', async () => {

@@ -52,6 +52,9 @@ export const SSE_HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
+/** A page of events is sent in parts of about so many characters, or of `maxBufferedBytes` if that is less. */
+const SENT_AT_ONCE = 64 * 1024;
+
 /** How long an ended connection may take to send what is buffered. */
 export const LINGER_MS = 10_000;
 
@@ -63,6 +66,10 @@ export class SseConnection implements Sink {
   private closed = false;
   /** Text that is written together with the next text. */
   private held = '';
+  private corked = false;
+  private readonly sentAtOnce: number;
+  /** The events of a page that were not sent yet. */
+  private page = '';
   private cancelFlush = nothing;
   private cancelKeepAlive = nothing;
   private cancelAge = nothing;
@@ -75,6 +82,7 @@ export class SseConnection implements Sink {
     private readonly settings: SseSettings,
     private readonly onClose: () => void,
   ) {
+    this.sentAtOnce = Math.min(SENT_AT_ONCE, settings.maxBufferedBytes);
     closing.add(() => this.onClosed());
   }
 
@@ -113,14 +121,25 @@ export class SseConnection implements Sink {
       const id = this.stream.cursors.format(this.stream.name, position);
       const text = `event: message\nid: ${id}\ndata: ${onOneLine(message)}\n\n`;
       this.hasCursor = true;
-      if (end) this.held += text;
-      else this.send(text);
+      this.page += text;
     }
+    if (end) this.held += this.takePage();
+    else if (!this.corked || this.page.length >= this.sentAtOnce) this.sendPage();
     // The text is written together with the end, which comes next.
     if (end) return true;
     // If the socket's own buffer takes the text, no `drain` follows, so do not wait for one.
     const full = this.res.writableLength > this.settings.maxBufferedBytes;
     return !(full && needsDrain(this.res));
+  }
+
+  /** Makes the connection send events together, because writes are most of their cost. */
+  cork(): void {
+    this.corked = true;
+  }
+
+  uncork(): void {
+    this.corked = false;
+    this.sendPage();
   }
 
   whenRoom(callback: () => void): void {
@@ -130,6 +149,7 @@ export class SseConnection implements Sink {
   end(reason: EndReason): void {
     if (this.closed) return;
     const { clock, retryMs } = this.settings;
+    this.held += this.takePage();
     if (reason === 'hangup') this.held += `retry: ${Math.round(jittered(retryMs, clock))}\n\n`;
     this.attempt(() => {
       if (!this.begin({ 'Content-Length': Buffer.byteLength(this.held) })) return;
@@ -162,6 +182,16 @@ export class SseConnection implements Sink {
   private linger(): void {
     if (this.res.writableLength === 0) return;
     this.cancelAge = this.settings.clock.after(LINGER_MS, () => cut(this.res));
+  }
+
+  private takePage(): string {
+    const { page } = this;
+    this.page = '';
+    return page;
+  }
+
+  private sendPage(): void {
+    if (this.page !== '') this.send(this.takePage());
   }
 
   /** Sends a text, together with the text that was held. */

@@ -15,6 +15,9 @@ export type EndReason =
 export interface Sink {
   /** Shows an event. Returns `false` if the buffer is full: the next event has to wait until `whenRoom` calls back. */
   write(event: StreamEvent): boolean;
+  /** Called before and after several events are written at once, so that the sink can send them together. */
+  cork?(): void;
+  uncork?(): void;
   /** Called when a failover has lost the end of the log, so that its numbers are given out again. May end the follower. */
   restarted?(): void;
   /** Calls back once, as soon as there is room again. */
@@ -53,6 +56,12 @@ export interface FollowerOptions {
   node: FollowerNode;
   /** Called once, when the follower has ended for whatever reason. */
   onEnd: (follower: Follower, reason: EndReason) => void;
+}
+
+/** A page of the log that was asked for. */
+interface AskedPage {
+  after: Position;
+  page: Promise<Page>;
 }
 
 const ENDS = {
@@ -173,22 +182,19 @@ export class Follower {
   /** Reads the log until there is no more, or the client takes no more. */
   private async catchUp(): Promise<void> {
     this.state = 'reading';
+    let next: AskedPage | undefined;
     for (let failures = 0; ;) {
-      this.behind = false;
       let page: Page;
       let skip: Set<StreamEvent>;
       try {
-        page = await this.options.node.backplane.read({
-          sessionId: this.sessionId,
-          stream: this.stream,
-          after: { n: this.written.n, logId: this.scanned },
-          maxBytes: PAGE_BYTES,
-          token: this.token,
-        });
+        const asked = this.isAt(next?.after) ? next : undefined;
+        page = await (asked ?? this.ask(this.written.n, this.scanned)).page;
+        next = this.ended ? undefined : this.askAhead(page);
         skip = await this.unanswerable(page);
         failures = 0;
       } catch {
         // The backplane cannot be reached. The connection stays, and the follower tries again.
+        next = undefined;
         await backOff(failures, PAUSES, this.options.node.clock);
         failures += 1;
         if (this.ended) return;
@@ -210,9 +216,7 @@ export class Follower {
         this.options.sink.restarted?.();
         if ((this.state as string) === 'ended') return;
       }
-      if (!this.showPage(news, skip)) return;
-      this.scanned = page.scanned;
-      this.showKept();
+      if (!this.showTogether(page.scanned, news, skip)) return;
       // Showing messages may have changed `state` to `ended` or `waiting`.
       if ((this.state as string) !== 'reading') return;
       if (page.more || this.isBehind()) continue;
@@ -225,8 +229,53 @@ export class Follower {
     }
   }
 
+  /** Asks for the page after a position. What was missed before is in that page, or in one that follows it. */
+  private ask(n: number, logId: string): AskedPage {
+    this.behind = false;
+    const { sessionId, stream, token } = this;
+    const after = { n, logId };
+    const { backplane } = this.options.node;
+    const page = backplane.read({ sessionId, stream, after, maxBytes: PAGE_BYTES, token });
+    return { after, page };
+  }
+
+  /**
+   * Asks for the page after this one while this one is being shown, so that the backplane and the node work at the same
+   * time. This happens only if the client has taken everything so far. So a client that reads slowly makes the node keep
+   * nothing. The page is used if the follower gets to its beginning.
+   */
+  private askAhead(page: Page): AskedPage | undefined {
+    if (page.status !== 'ok' || !page.more || page.restart !== undefined || this.buffered > 0) {
+      return undefined;
+    }
+    const asked = this.ask(page.events.at(-1)?.position.n ?? this.written.n, page.scanned);
+    asked.page.catch(() => undefined); // handled when the page is used
+    return asked;
+  }
+
+  private isAt(position: Position | undefined): boolean {
+    return position?.n === this.written.n && position.logId === this.scanned;
+  }
+
   private isBehind(): boolean {
     return this.behind || this.kept !== undefined;
+  }
+
+  /**
+   * Shows the messages of a page, and those that were kept. The client gets them in few large writes. Returns `false` if the
+   * follower has ended or waits for room before the end of the page.
+   */
+  private showTogether(scanned: string, events: StreamEvent[], skip: Set<StreamEvent>): boolean {
+    const { sink } = this.options;
+    sink.cork?.();
+    try {
+      if (!this.showPage(events, skip)) return false;
+      this.scanned = scanned;
+      this.showKept();
+      return true;
+    } finally {
+      sink.uncork?.();
+    }
   }
 
   /** Shows the messages of a page. Returns `false` if the follower has ended or waits for room. */

@@ -96,14 +96,28 @@ export class FakeSink implements Sink {
   reason: EndReason | undefined;
   /** So many more messages fit. */
   room = Number.POSITIVE_INFINITY;
+  buffered = 0;
+  /** The numbers of the messages that were shown together. */
+  corked: number[][] = [];
+  isCorked = false;
   private waiting: (() => void) | undefined;
 
   write(event: StreamEvent): boolean {
     if (this.reason !== undefined) throw new Error('written after the end');
     if (this.waiting !== undefined) throw new Error('written although there is no room');
     this.shown.push(event);
+    if (this.isCorked) this.corked.at(-1)?.push(event.position.n);
     this.room -= 1;
     return this.room > 0;
+  }
+
+  cork(): void {
+    this.isCorked = true;
+    this.corked.push([]);
+  }
+
+  uncork(): void {
+    this.isCorked = false;
   }
 
   whenRoom(callback: () => void): void {

@@ -287,23 +287,22 @@ export function attachReply(reply: unknown): AttachReply {
 
 /** Parses the reply of read.lua. */
 export function page(reply: unknown): Page {
-  const [status, scanned, more, open, restart, ...items] = reply as Reply;
+  const [status, scanned = '', more, open, restart, ...items] = reply as string[];
   if (status === 'trimmed' || status === 'lost') return { status };
   if (status !== 'ok') return { status: 'gone' };
+  const events: StreamEvent[] = [];
+  for (let at = 0; at + 1 < items.length; at += 2) {
+    const [logId = '', n = '', has, end, asker = ''] = (items[at] ?? '').split(' ');
+    events.push({
+      position: { n: whole(n), logId },
+      message: has === '1' ? items[at + 1] : undefined,
+      end: end === '1',
+      ...(asker !== '' && { asker }),
+    });
+  }
   return {
-    status,
-    scanned: scanned as string,
-    more: more === '1',
-    open: open === '1',
+    ...{ status, scanned, events, more: more === '1', open: open === '1' },
     ...(restart !== '' && { restart: Number(restart) }),
-    events: (items as string[][]).map(
-      ([logId = '', n = '', has, message, end, asker = '']): StreamEvent => ({
-        position: { n: whole(n), logId },
-        message: has === '1' ? message : undefined,
-        end: end === '1',
-        ...(asker !== '' && { asker }),
-      }),
-    ),
   };
 }
 

@@ -77,14 +77,14 @@ local found = after[1]
 if not found and more then return { 'further', looked } end
 if not cursor then
   -- A client without a cursor has no promise of completeness. It begins with the messages that are left, or after the last one.
-  if found then n = tonumber(found[2].n) - 1
+  if found then n = tonumber(found.n) - 1
   elseif open then n, id = last, lastId
   else n = last end
 else
   if found then
     -- If the first message found does not have the next number, the messages between are gone. If its number is not above the
     -- cursor's, a failover has lost the end of the log since the client got the cursor. Then this message is new, and is shown.
-    local first = tonumber(found[2].n)
+    local first = tonumber(found.n)
     if first > n + 1 then return { 'trimmed' } end
     if first <= n then n = first - 1 end
   elseif open then
@@ -99,7 +99,7 @@ else
     if entryAt(events, id, first, map) ~= stream then return { 'unknown' } end
   end
   -- The only entry after the cursor may be the end of a cancelled request, which has no message.
-  if not open and (not found or not after[#after][2].m) then return { 'ended' } end
+  if not open and (not found or not after[#after].m) then return { 'ended' } end
 end
 
 local outbox

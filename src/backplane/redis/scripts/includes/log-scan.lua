@@ -10,8 +10,11 @@
 -- exceed these limits, and so may one large message that the step looks for.
 local LOOK_ENTRIES = 256
 local LOOK_BYTES = 262144
--- How many entries a step reads at a time. The number is small, because each message may be just below LARGE_BYTES.
-local CHUNK = 4
+-- How many entries a step reads at a time, at first and at most. Each message may be just below LARGE_BYTES. So the number grows only
+-- as long as the entries are small.
+local FIRST_CHUNK = 4
+local MOST_CHUNK = 16
+local SMALL_BYTES = 1024
 
 -- Returns the entries after `after` of a log that is still a string.
 local function firstAfter(events, after)
@@ -54,35 +57,46 @@ end
 --   newest  log id of the last message of a stream that is open, nil for one that has ended
 --   first   set if the log is still a string
 --   map     the map of the log, by which it passes over large messages of other streams
--- Returns a list of { log id, entry }, the log id up to which it has read, and whether there may be more.
+-- Returns a list of the messages, the log id up to which it has read, and whether there may be more. A message is a table of the
+-- fields id (its log id), n, m, e and q.
 local function scanStream(events, stream, after, limit, newest, first, map)
   -- The reader has the newest message of the stream. Only entries of other streams can follow it in the log.
   if newest and not before(after, newest) then return {}, after, false end
-  local found, bytes, seen, looked, from = {}, 0, 0, 0, after
+  local found, bytes, seen, looked, from, count = {}, 0, 0, 0, after, FIRST_CHUNK
   local larges, at = largeAfter(map, after), 1
 
   -- Takes one entry. Returns whether the scan is done, and if so, whether there may be more.
   local function look(item)
-    local e = entry(item[2])
-    local size = #(e.m or '')
-    from, seen, looked = item[1], seen + 1, looked + size
-    if not e.n or e.s ~= stream then return false end
-    whole(e.n)
-    found[#found + 1] = { item[1], e }
+    local id, fields = item[1], item[2]
+    local s, n, m, e, q
+    -- A table of all fields, as entry() makes it, would take Redis longer.
+    for i = 1, #fields, 2 do
+      local name, value = fields[i], fields[i + 1]
+      if name == 's' then s = value
+      elseif name == 'n' then n = value
+      elseif name == 'm' then m = value
+      elseif name == 'e' then e = value
+      elseif name == 'q' then q = value end
+    end
+    local size = m and #m or 0
+    from, seen, looked = id, seen + 1, looked + size
+    if not n or s ~= stream then return false end
+    whole(n)
+    found[#found + 1] = { id = id, n = n, m = m, e = e, q = q }
     bytes = bytes + size
-    return e.e == '1' or bytes >= limit, e.e ~= '1'
+    return e == '1' or bytes >= limit, e ~= '1'
   end
 
   while true do
     local large = larges[at]
     local chunk = first and firstAfter(events, from)
-      or onLog('XRANGE', events, '(' .. from, large and '(' .. large[1] or '+', 'COUNT', CHUNK) or {}
+      or onLog('XRANGE', events, '(' .. from, large and '(' .. large[1] or '+', 'COUNT', count) or {}
     for _, item in ipairs(chunk) do
       local done, more = look(item)
       if done then return found, from, more end
     end
     if first then return found, from, false end
-    if #chunk < CHUNK then
+    if #chunk < count then
       if not large then return found, from, false end
       at = at + 1
       if large[2] == nameInMap(stream) then
@@ -95,6 +109,7 @@ local function scanStream(events, stream, after, limit, newest, first, map)
       end
       from, seen = large[1], seen + 1
     end
+    if looked < seen * SMALL_BYTES then count = math.min(count * 2, MOST_CHUNK) end
     if seen >= LOOK_ENTRIES or looked >= LOOK_BYTES then return found, from, true end
   end
 end

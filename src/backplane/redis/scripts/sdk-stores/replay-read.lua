@@ -37,11 +37,11 @@ local from = ARGV[5] == '' and id or ARGV[5]
 local events, looked, more = scanStream(log, stream, from, tonumber(ARGV[4]), lastId, nil, map)
 if not events[1] and more then return { 'further', looked } end
 -- The first event found must have the next number.
-if not events[1] or tonumber(events[1][2].n) ~= n + 1 then return 'trimmed' end
+if not events[1] or tonumber(events[1].n) ~= n + 1 then return 'trimmed' end
 local reply = { more and '1' or '0' }
 for _, event in ipairs(events) do
-  reply[#reply + 1] = event[2].n
-  reply[#reply + 1] = event[1]
-  reply[#reply + 1] = event[2].m
+  reply[#reply + 1] = event.n
+  reply[#reply + 1] = event.id
+  reply[#reply + 1] = event.m
 end
 return reply
