@@ -46,6 +46,7 @@ export type {
   HangUpOperation,
   ListKind,
   NoteOperation,
+  ExchangeOperation,
   OpenOperation,
   Operation,
   OperationResult,

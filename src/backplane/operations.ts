@@ -4,6 +4,7 @@ import type { Revision } from './revision.js';
 
 export type Operation =
   | OpenOperation
+  | ExchangeOperation
   | ReceiveOperation
   | AppendOperation
   | DetachOperation
@@ -43,6 +44,37 @@ export interface OpenOperation {
   /** True with `affinity: 'owner'`. Default: this node executes the requests. */
   owned?: boolean;
   /** How many requests of the session may run at a time, these included. Left out: there is no limit. */
+  most?: number;
+}
+
+/**
+ * A POST with one request that has been answered already: logs the request and its answer on a stream of their own, which has
+ * ended then. It does what an `open` and an `append` would do in two steps, if this node held the stream and executed it. It is
+ * for requests that change nothing, because they have run before they are stored. The session counts as used.
+ *
+ * Results: `exchanged`, `repeated`, `denied`, `full`, `duplicate`, `limited`, `stale`. Only `exchanged` changes something, and so
+ * did `repeated` in its first run.
+ */
+export interface ExchangeOperation {
+  type: 'exchange';
+  /** As in {@link OpenOperation}. */
+  principal: string;
+  /** The name of the stream. No other operation of this kind or `open` has the same name. */
+  stream: string;
+  /** The JSON text of the id of the request. */
+  request: string;
+  message: string;
+  answer: string;
+  /** True if the answer is an error. The session counts its errors. */
+  failed?: boolean;
+  /** As in {@link OpenOperation}. */
+  trace?: string;
+  /**
+   * The revision of the replica that has answered. If it is not the current one, the result is `stale`. From now on this node
+   * counts as one with a replica.
+   */
+  revision: Revision;
+  /** As in {@link OpenOperation}. */
   most?: number;
 }
 
@@ -286,6 +318,8 @@ export type OperationResult =
    * stream, and the caller has to tell that node.
    */
   | { status: 'opened'; position: Position; owner?: string }
+  /** `exchange`: the places of the request, with number 0, and of the answer, with number 1. */
+  | { status: 'exchanged'; asked: Position; answered: Position }
   | {
       /** `receive`, `hangup`. */
       status: 'received';
@@ -307,7 +341,7 @@ export type OperationResult =
    * only; see {@link StreamEvent}. `ended`: true if the message has ended the stream.
    */
   | { status: 'appended'; position: Position; token?: string; before?: LogId; ended: boolean }
-  /** `append`: the message was stored by an earlier try. Its place is not known any more. */
+  /** `append`, `exchange`: the messages were stored by an earlier try. Their places are not known any more. */
   | { status: 'repeated' }
   /**
    * `append`, `claim`: the request has ended already, or another node runs it. `assign`: the stream has ended.
@@ -316,13 +350,16 @@ export type OperationResult =
    * still has to begin. With `again`, another node had begun the stream before.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean; again?: boolean }
-  /** `claim`, `assign`: the node was found dead too long ago. Nothing was changed, and the caller has to look again. */
+  /**
+   * `claim`, `assign`: the node was found dead too long ago. Nothing was changed, and the caller has to look again. `exchange`:
+   * the replica that has answered was not current. Nothing was changed, and the request has to be opened.
+   */
   | { status: 'stale' }
   /** `append`: `onlyIf` does not hold, or a message with the same `coalesce` waits. `note`: `ifAppended` does not hold. */
   | { status: 'skipped' }
-  /** `open`: a request that `executor` runs on `stream` has one of the ids. In a repeat, both are empty. */
+  /** `open`, `exchange`: a request that `executor` runs on `stream` has one of the ids. In a repeat, both are empty. */
   | { status: 'duplicate'; stream: string; executor: string }
-  /** `open`: too many requests of the session run already, on these streams. In a repeat, the list is empty. */
+  /** `open`, `exchange`: too many requests of the session run already, on these streams. In a repeat, the list is empty. */
   | { status: 'limited'; running: { stream: string; executor: string }[] }
   /**
    * `claim`: `requests` has the JSON texts of the ids of the requests that have not ended, and `trace` is what they were opened
@@ -343,8 +380,8 @@ export type OperationResult =
       /** With `requests`: true if another node had begun the requests before, and is dead. */
       again?: boolean;
     }
-  /** `open`, `receive`: the session belongs to another principal. */
+  /** `open`, `exchange`, `receive`: the session belongs to another principal. */
   | { status: 'denied' }
-  /** `open`, `receive`: the outbox of the audit trail is full, and refuses what begins (see `OutboxLimits`). */
+  /** `open`, `exchange`, `receive`: the outbox of the audit trail is full, and refuses what begins (see `OutboxLimits`). */
   | { status: 'full' }
   | { status: 'done' };

@@ -356,9 +356,12 @@ function takesOwnership(operation: Operation): boolean {
   return route.to === 'owner' || (route.to === 'initialized' && route.owned === true);
 }
 
+/** The operations that begin what a client asks for. */
+const BEGINS: ReadonlySet<Operation['type']> = new Set(['open', 'exchange', 'receive']);
+
 /** Whether the submission is a client's, and the client has already got 503. */
 function isRefused({ abandoned, operations }: Submission): boolean {
-  return abandoned && operations.every(({ type }) => type === 'open' || type === 'receive');
+  return abandoned && operations.every(({ type }) => BEGINS.has(type));
 }
 
 /** Whether Redis answered with an error. The operator should hear of that at once, because tries alone may not end it. */
@@ -379,7 +382,8 @@ function sizeOf(operations: Operation[]): number {
   let bytes = 0;
   for (const operation of operations) {
     if ('message' in operation) bytes += operation.message?.length ?? 0;
-    else if (operation.type === 'open') for (const text of operation.messages) bytes += text.length;
+    if (operation.type === 'exchange') bytes += operation.answer.length;
+    if (operation.type === 'open') for (const text of operation.messages) bytes += text.length;
   }
   return bytes;
 }

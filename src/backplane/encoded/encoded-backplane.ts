@@ -325,6 +325,14 @@ class JoinedEncodedBackplane implements JoinedBackplane {
         );
         return { ...operation, messages };
       }
+      case 'exchange': {
+        const { stream, message, answer } = operation;
+        return {
+          ...operation,
+          message: this.encodeMessage(message, sessionId, purposeIn(stream)),
+          answer: this.encodeMessage(answer, sessionId, purposeOut(stream)),
+        };
+      }
       case 'receive':
         return {
           ...operation,

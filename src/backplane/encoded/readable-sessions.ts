@@ -81,7 +81,7 @@ export class ReadableSessions {
 }
 
 const SAYS: ReadonlySet<Operation['type']> = new Set([
-  ...(['open', 'receive', 'append', 'claim', 'assign'] as const),
+  ...(['open', 'exchange', 'receive', 'append', 'claim', 'assign'] as const),
 ]);
 
 /** True if an operation writes a message in its session, or makes this node the one that will. */

@@ -3,7 +3,6 @@ import type {
   Effect,
   NewSession,
   NoteOperation,
-  OpenOperation,
   Operation,
   OperationResult,
   Position,
@@ -11,15 +10,16 @@ import type {
   SessionRecord,
   StoredState,
 } from '../backplane.js';
-import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
+import { coalescedByUri, STANDALONE } from '../backplane.js';
 import { BoundedMap } from '../../protocol/bounded-map.js';
 import type { Revision } from '../revision.js';
 import { nextRevision, UNKNOWN_REVISION } from '../revision.js';
-import { dropped, StreamExecutors, give } from './stream-executors.js';
+import { dropped, StreamExecutors } from './stream-executors.js';
 import { StreamHolders } from './stream-holders.js';
 import type { MemoryLog } from './memory-log.js';
 import { inboundEntry, noteEntry } from './memory-log.js';
 import { QuietNodes } from './quiet-nodes.js';
+import { RequestOpenings } from './request-openings.js';
 import { ClientMessageRoutes } from './client-message-routes.js';
 import type { SessionParts, Step, Stream, Tell } from './stored-stream.js';
 import { BEGINNING } from './stored-stream.js';
@@ -46,7 +46,7 @@ export class StoredSession implements SessionParts {
   private readonly subscriptions = new Map<string, string | undefined>();
   private readonly executors = new StreamExecutors(this);
   private readonly routes = new ClientMessageRoutes(this, this.executors);
-  private called = false;
+  private readonly openings = new RequestOpenings(this, this.executors, (step) => this.use(step));
 
   constructor(
     readonly stored: SessionRecord & Pick<NewSession, 'hears'>,
@@ -69,7 +69,7 @@ export class StoredSession implements SessionParts {
 
   /** True once the client has sent `initialized` or a request. */
   get confirmed(): boolean {
-    return this.stored.active || this.called;
+    return this.stored.active || this.openings.called;
   }
 
   private use(step: Step): void {
@@ -111,7 +111,9 @@ export class StoredSession implements SessionParts {
   ): OperationResult {
     switch (operation.type) {
       case 'open':
-        return this.open(operation, step);
+        return this.openings.open(operation, step);
+      case 'exchange':
+        return this.openings.exchange(operation, step);
       case 'receive':
         return this.receive(operation, step);
       case 'append':
@@ -157,60 +159,6 @@ export class StoredSession implements SessionParts {
         }
         return { status: 'done' };
     }
-  }
-
-  private open(operation: OpenOperation, step: Step): OperationResult {
-    if (operation.principal !== this.stored.principal) return { status: 'denied' };
-    if (step.isFull) return { status: 'full' };
-    if (!step.repeated) {
-      for (const id of operation.requests) {
-        const open = this.requests.get(id);
-        if (open === undefined) continue;
-        const executor = this.streams.get(open)?.executor ?? '';
-        return { status: 'duplicate', stream: open, executor };
-      }
-      if (this.requests.size + operation.requests.length > (operation.most ?? Infinity)) {
-        return { status: 'limited', running: this.executors.all() };
-      }
-      const traced = operation.trace === undefined ? {} : { trace: operation.trace };
-      let logId = LOG_START;
-      for (const message of operation.messages) {
-        logId = this.log.append(step.now, {
-          ...inboundEntry(message, operation.stream),
-          ...traced,
-        });
-      }
-      this.streams.set(operation.stream, {
-        last: { n: 0, logId },
-        holder: { nodeId: step.nodeId, token: operation.token },
-        pending: operation.requests.length,
-        ...traced,
-      });
-      const opened = this.streams.get(operation.stream);
-      const executor =
-        operation.owned === true ? this.executors.takeOwnershipIfFree(step) : step.nodeId;
-      if (opened !== undefined) give(opened, executor, step);
-      for (const request of operation.requests) this.requests.set(request, operation.stream);
-    }
-    const stream = this.streams.get(operation.stream);
-    if (stream === undefined) {
-      // The first try refused the requests. If one of their ids is in use now, that counts as the reason. Else it is the limit,
-      // if there is one.
-      const isInUse = operation.requests.some((id) => this.requests.has(id));
-      if (isInUse || operation.most === undefined) {
-        return { status: 'duplicate', stream: '', executor: '' };
-      }
-      return { status: 'limited', running: [] };
-    }
-    this.use(step);
-    this.called = true;
-    // In a repeat, a message may have been logged since the first try. The connection has not shown it, and begins before it.
-    const position = stream.last.n === 0 ? stream.last : BEGINNING;
-    if (stream.unbegun === true && stream.executor !== undefined) {
-      return { status: 'opened', position, owner: stream.executor };
-    }
-    this.registerReplica(operation.revision, step);
-    return { status: 'opened', position };
   }
 
   private receive(operation: ReceiveOperation, step: Step): OperationResult {

@@ -54,6 +54,24 @@ export const operation: fc.Arbitrary<Template> = fc.oneof(
       .record({
         principal,
         revision,
+        request,
+        failed: fc.boolean(),
+        most: fc.constantFrom(undefined, undefined, 2),
+      })
+      .map(({ most, ...parts }): Template => (world, session) => ({
+        ...{ type: 'exchange', message: `call ${parts.request}`, answer: 'answer' },
+        ...parts,
+        revision: world.revision(session, parts.revision) ?? '1',
+        ...(most !== undefined && { most }),
+        stream: world.opened(session),
+      })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({
+        principal,
+        revision,
         route: fc.oneof(
           fc.constantFrom(
             { to: 'replicas' as const },

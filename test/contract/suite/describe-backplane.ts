@@ -2,6 +2,7 @@ import { describe } from 'vitest';
 import { describeAudit } from './audit.js';
 import { describeCommits } from './commit.js';
 import { describeEnds } from './ends.js';
+import { describeExchanges } from './exchanges.js';
 import { describeHolders } from './holders.js';
 import { describeLeases } from './leases.js';
 import { describeLimits } from './limits.js';
@@ -30,6 +31,7 @@ export function describeBackplane(
   describe(name, () => {
     describeSessions(openStore);
     describeCommits(openStore);
+    describeExchanges(openStore);
     describeRepeats(openStore);
     describeStreams(openStore);
     describeHolders(openStore);

@@ -8,6 +8,7 @@ import type {
   Backplane,
   CommitReply,
   DetachOperation,
+  ExchangeOperation,
   JoinOptions,
   LogEntry,
   JoinedBackplane,
@@ -22,6 +23,7 @@ import type {
   Route,
 } from '../../../src/backplane/index.js';
 import { LOG_START, STANDALONE } from '../../../src/backplane/index.js';
+import { FIRST_REVISION } from '../../../src/backplane/revision.js';
 import { systemClock } from '../../../src/protocol/timing/clock.js';
 import type { OpenStore, Store } from './store.js';
 
@@ -245,6 +247,19 @@ export function open(
     requests,
     messages: [`{"call":"${stream}"}`],
     revision: undefined,
+    ...more,
+  };
+}
+
+/** A request that has been answered. `revision` is that of a new session. */
+export function exchange(
+  stream: string,
+  request: string,
+  more: Partial<ExchangeOperation> = {},
+): ExchangeOperation {
+  return {
+    ...{ type: 'exchange', principal: ALICE, stream, request, revision: FIRST_REVISION },
+    ...{ message: `{"call":"${stream}"}`, answer: `{"answer":"${stream}"}` },
     ...more,
   };
 }

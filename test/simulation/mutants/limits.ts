@@ -1,5 +1,5 @@
 /** Faults in the limits for clients, and in how long sessions and logs are kept. */
-import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
+import { RequestOpenings } from '../../../src/backplane/memory/request-openings.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
 import { ConnectionSlots } from '../../../src/http/connection-slots.js';
 import { SessionQuotas } from '../../../src/execution/session-quotas.js';
@@ -13,9 +13,9 @@ export const LIMIT_MUTANTS: Mutant[] = [
     name: 'a session may have any number of requests',
     from: 13,
     plant() {
-      const original = methodsOf(StoredSession.prototype);
-      StoredSession.prototype['open'] = function ({ most: _, ...operation }, step) {
-        return original['open'].call(this, operation, step);
+      const original = methodsOf(RequestOpenings.prototype);
+      RequestOpenings.prototype.open = function ({ most: _, ...operation }, step) {
+        return original.open.call(this, operation, step);
       };
     },
   },

@@ -1,6 +1,7 @@
 /** Faults in how requests, and other messages of clients, are handled. */
 import { StreamExecutors } from '../../../src/backplane/memory/stream-executors.js';
 import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
+import { RequestOpenings } from '../../../src/backplane/memory/request-openings.js';
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
 import { OwnerHandover } from '../../../src/execution/ownership/owner-handover.js';
@@ -59,10 +60,10 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'a request id that is in use is accepted again',
     plant() {
-      const original = methodsOf(StoredSession.prototype);
-      StoredSession.prototype['open'] = function (operation, step) {
-        for (const id of operation.requests) this['requests'].delete(id);
-        return original['open'].call(this, operation, step);
+      const original = methodsOf(RequestOpenings.prototype);
+      RequestOpenings.prototype.open = function (operation, step) {
+        for (const id of operation.requests) this['session'].requests.delete(id);
+        return original.open.call(this, operation, step);
       };
     },
   },

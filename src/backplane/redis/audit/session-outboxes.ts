@@ -38,7 +38,8 @@ export class SessionOutboxes {
     if (this.options.audit === undefined) return '';
     let logs = false;
     for (const { type } of operations) {
-      if (type === 'open' || type === 'receive') return this.ofBeginning(sessionId);
+      if (type === 'open' || type === 'exchange' || type === 'receive')
+        return this.ofBeginning(sessionId);
       logs ||= type === 'append' || type === 'note';
     }
     return logs ? this.ofContinuation(sessionId) : '';

@@ -198,6 +198,8 @@ function operationResult(reply: string[]): OperationResult {
   switch (status) {
     case 'opened':
       return { status, position: { n: Number(a), logId: b }, ...(c !== '' && { owner: c }) };
+    case 'exchanged':
+      return { status, asked: { n: 0, logId: a }, answered: { n: 1, logId: b } };
     case 'received':
       return {
         status,

@@ -81,6 +81,14 @@ export function pushArguments(args: Argument[], operation: Operation): void {
       if (trace !== undefined) args.push(trace);
       break;
     }
+    case 'exchange': {
+      const { principal, stream, request, revision, most, failed, message, answer, trace } =
+        operation;
+      args.push(trace === undefined ? 'exchange' : 'exchange-traced', principal, stream, request);
+      args.push(revision, most ?? '', flag(failed), message, answer);
+      if (trace !== undefined) args.push(trace);
+      break;
+    }
     case 'receive': {
       const { principal, revision, route, message } = operation;
       args.push('receive', principal, revision ?? '-', route.to, argumentOf(route), message);

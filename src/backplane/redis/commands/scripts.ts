@@ -23,6 +23,7 @@ const SCRIPTS = {
   commit: { keys: 3, declaredAgain: 2 },
   'commit-open': { keys: 3, declaredAgain: 2 },
   'commit-append': { keys: 3, declaredAgain: 2 },
+  'commit-exchange': { keys: 3, declaredAgain: 2 },
   'commit-receive': { keys: 3, declaredAgain: 2 },
   attach: { keys: 3, declaredAgain: 2 },
   read: { keys: 3, declaredAgain: 2 },
@@ -51,6 +52,7 @@ const SCRIPTS = {
 } as const satisfies Record<string, Settings>;
 
 export type ScriptName = keyof typeof SCRIPTS;
+type ScriptCommand = `anynode:${ScriptName}`;
 
 /** A client with the scripts as commands (see {@link Script}). */
 export type Scripted<Client> = Client &
@@ -75,16 +77,19 @@ export function defineScripts<Client extends Redis | Cluster>(
   return Object.assign(client, Object.fromEntries(commands)) as Scripted<Client>;
 }
 
+/** The operations that have a script of their own. */
+const OF_ONE_KIND: ReadonlySet<Operation['type']> = new Set([
+  ...(['open', 'exchange', 'append', 'receive'] as const),
+]);
+
 /**
- * Returns the script for a commit of these operations. Most commits have operations of one kind. The two commits of a call
- * have a script of their own each.
+ * Returns the script for a commit of these operations. Most commits have operations of one kind. The commits of a call have a
+ * script of their own each.
  */
 export function commitScript(operations: readonly Operation[]) {
   const [first] = operations;
-  const { type } = first ?? {};
+  if (first === undefined || !OF_ONE_KIND.has(first.type)) return 'anynode:commit';
+  const { type } = first;
   const isOne = operations.every((operation) => operation.type === type);
-  if (!isOne || (type !== 'open' && type !== 'append' && type !== 'receive')) {
-    return 'anynode:commit';
-  }
-  return `anynode:commit-${type}` as const;
+  return isOne ? (`anynode:commit-${type}` as ScriptCommand) : 'anynode:commit';
 }

@@ -6,6 +6,7 @@
 --       10 a log id after which its entries have to come, or '', 11 the setting of the outbox (see audit/outbox.lua) or '', then the
 --       operations:
 --   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
+--   exchange <principal> <stream> <request> <revision> <most|''> <failed 1|''> <message> <answer>
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|failed f|''> <effect|''> <value> <seal|''> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
 --   detach   <stream> <token> <n> <log id> <never used 1|''>
@@ -19,16 +20,18 @@
 --
 -- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results }. A sixth item '1' says
 -- that this commit has made the node the owner. A result is a list that starts with its status (see `OperationResult` in
--- operations.ts). If the only result is `opened` or `appended`, and the reply has neither a record nor a sixth item, the script
+-- operations.ts). If the only result is `opened`, `appended` or `exchanged`, and the reply has neither a record nor a sixth item, the script
 -- returns the text "<revision> <the result, separated by spaces>".
 --
 -- A repeat has the same number, because the first reply was lost. It changes nothing.
 --
 -- Each run of a script defines all functions of the script, used or not, and that takes time. Most steps have operations of one
--- kind only. So the most frequent kinds have scripts that define no more than they need: commit-open, commit-append, commit-receive.
+-- kind only. So the most frequent kinds have scripts that define no more than they need: commit-open, commit-append,
+-- commit-exchange, commit-receive.
 
 --- @include "commit/append"
 --- @include "commit/connections"
+--- @include "commit/exchange"
 --- @include "commit/execution"
 --- @include "commit/open"
 --- @include "commit/receive"

@@ -15,6 +15,8 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
+-- Results that are returned as one text, if they are the only one. They are those of the steps of a plain call.
+local PLAIN = { appended = true, exchanged = true, opened = true }
 -- The most bytes of the field `full`, with the last refused commit of each of some fifty nodes.
 local MOST_REFUSED = 2000
 
@@ -92,7 +94,7 @@ local became = becameOwner()
 if not step.stale and not became then
   local only = #step.results == 1 and step.results[1]
   -- These are the two steps of a plain call. No part of the result has a space. One text costs Redis and the node less than a list.
-  if only and (only[1] == 'opened' or only[1] == 'appended') then return step.revision .. ' ' .. table.concat(only, ' ') end
+  if only and PLAIN[only[1]] then return step.revision .. ' ' .. table.concat(only, ' ') end
   return { 'ok', step.revision, '', '', step.results }
 end
 local record, holder = '', ''

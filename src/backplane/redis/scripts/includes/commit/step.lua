@@ -137,6 +137,8 @@ local function readSession()
   if ARGV[12] == 'open' or ARGV[12] == 'traced' then
     wanted[7], wanted[8] = 'run', 'reps'
     if ARGV[19] == '1' then wanted[9] = 'r:' .. ARGV[20] end
+  elseif ARGV[12] == 'exchange' or ARGV[12] == 'exchange-traced' then
+    wanted[7], wanted[8], wanted[9] = 'run', 'reps', 'r:' .. ARGV[15]
   elseif ARGV[12] == 'receive' then
     wanted[7] = 'reps'
   elseif ARGV[12] == 'append' then
