@@ -79,6 +79,9 @@ export function createNode(
   );
   const settings = {
     ...{ responseMode: options.responseMode, owned: options.affinity === 'owner', leaseMs, limits },
+    // A server behind HTTP takes longer to answer than a request can be held back.
+    earlyReads:
+      options.earlyReads && options.affinity === 'any' && options.intercepted === undefined,
     replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
     maxReplicas: options.maxReplicas,
   };

@@ -15,6 +15,7 @@ import { Assignments } from './ownership/assignments.js';
 import { ClientConnections } from './client-connections.js';
 import { ClientMessages } from './messages/client-messages.js';
 import { dispatch } from './dispatch.js';
+import { EarlyIntake } from './early-intake.js';
 import { Execution } from './execution.js';
 import type { NodeLifetime } from './node-lifetime.js';
 import { OwnerHandover } from './ownership/owner-handover.js';
@@ -140,6 +141,7 @@ export function buildExecution(
   const start = new SessionStart(node, pool, openedStreams);
   const intake = new RequestIntake(node, {
     ...{ pool, access, ownership, clientMessages, runner, begunStreams },
+    early: new EarlyIntake(node, begunStreams),
   });
   const parts = { start, intake, clientMessages, orphans, lifetime, telemetry };
   const execution = new Execution(sessions, access, parts);

@@ -8,11 +8,12 @@ import type { Follower } from '../stream/followers/follower.js';
 import type { ClientMessages, Inbound } from './messages/client-messages.js';
 import type { NodeLifetime } from './node-lifetime.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
-import type { NewStream, NotStored, RequestIntake, StoredRequests } from './request-intake.js';
+import type { RequestIntake } from './request-intake.js';
 import type { SessionAccess } from './session-access.js';
 import type { SessionService } from './session-service.js';
 import type { SessionStart } from './session-start.js';
 import { InitializeRefused } from './session-start.js';
+import type { NewStream, NotStored, StoredRequests } from './stored-requests.js';
 
 /** A stream whose requests are stored and do not run yet, as given to the connection that is to follow it. */
 export interface OpenedStream {
@@ -133,20 +134,20 @@ export class Execution {
     follow: (opened: OpenedStream) => Follower | undefined,
   ): Promise<'served' | NotServed> {
     const { intake, orphans, telemetry } = this.parts;
-    const stored = await this.store(inbound, { ...stream, trace: context.trace });
+    const stored = await this.store(inbound, { ...stream, trace: context.trace }, context);
     if ('reason' in stored) return stored.reason;
     const { owner } = stored;
     const follower = this.followStored(stored, follow);
     if (follower === undefined) return 'unfollowed';
-    if (owner === undefined) orphans.watchOwn(follower, context);
-    else {
+    if (owner !== undefined) {
       for (const { id } of inbound.messages.filter(isRequest))
         telemetry?.requestHandedOn({ stream: stream.name, id }, owner);
       // If the client left while its requests were being stored, telemetry heard of that before it knew where they run.
       if (follower.ended) telemetry?.connectionEnded(stream.name);
     }
     intake.begin(stored, context);
-    if (owner !== undefined) orphans.handOver(follower, owner, context, textsOf(inbound.messages));
+    if (owner === undefined) orphans.watchOwn(follower, context);
+    else orphans.handOver(follower, owner, context, textsOf(inbound.messages));
     return 'served';
   }
 
@@ -181,8 +182,12 @@ export class Execution {
   }
 
   /** Stores the requests. If open requests of dead nodes prevented that, ends those and tries once more. */
-  private async store(inbound: Inbound, stream: NewStream): Promise<StoredRequests | NotStored> {
-    const stored = await this.parts.intake.store(inbound, stream);
+  private async store(
+    inbound: Inbound,
+    stream: NewStream,
+    context: DeliveryContext,
+  ): Promise<StoredRequests | NotStored> {
+    const stored = await this.parts.intake.store(inbound, stream, context);
     if (!('reason' in stored) || !(await this.unblock(inbound.sessionId, stored))) return stored;
     return this.parts.intake.store(inbound, stream);
   }

@@ -1,54 +1,21 @@
-import type { Operation, OperationResult, Position } from '../backplane/backplane.js';
+import type { Operation } from '../backplane/backplane.js';
 import { auditFull } from '../protocol/errors.js';
-import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
 import { isRequest } from '../protocol/json/jsonrpc.js';
 import type { LiveSession } from '../replica/live-session.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { BegunStreams } from '../stream/begun-streams.js';
-import type { Committed } from '../stream/commit-queue.js';
 import { isHere, toReceiveOperation } from './messages/client-message-routing.js';
 import type { ClientMessages, Inbound } from './messages/client-messages.js';
 import { commitOutcome } from './commit-outcome.js';
 import type { Ownership } from './ownership/ownership.js';
 import type { RequestRunner } from './request-runner.js';
+import type { EarlyIntake } from './early-intake.js';
 import { announcement } from './reserved-sessions.js';
+import type { NewStream, NotStored, StoredRequests } from './stored-requests.js';
+import { GONE, openOperation, refusedBy } from './stored-requests.js';
 import type { SessionAccess } from './session-access.js';
-
-/** A stored POST with requests. Its stream is open, and its requests do not run yet. */
-export interface StoredRequests {
-  stream: string;
-  /** The position at which the stream begins. */
-  position: Position;
-  /** The node that is to run the requests, if it is another node. That node has to be told of the requests. */
-  owner: string | undefined;
-  live: LiveSession;
-  messages: JsonRpcMessage[];
-  /** The messages that are not requests, with the result of the commit for each. */
-  others: JsonRpcMessage[];
-  otherResults: OperationResult[];
-  committed: Committed;
-  /** When this node sent the commit, by its own clock. */
-  askedAt: number;
-  /** Ends the use of the session, so that its replica may be discarded. */
-  unpin: () => void;
-}
-
-/** The stream of a POST with requests that is to be stored. */
-export interface NewStream {
-  name: string;
-  /** Names the connection among those of this node. */
-  token: string;
-  trace?: string | undefined;
-}
-
-/** A POST with requests that was not stored. */
-export interface NotStored {
-  reason: 'gone' | 'duplicate' | 'limited';
-  /** Streams whose open requests prevented the commit. `executor` is empty if the backplane does not know it. */
-  blockers: { stream: string; executor: string }[];
-}
 
 /** Stores POSTs with requests, opens a stream for each, and begins the requests that this node is to run. */
 export class RequestIntake {
@@ -61,15 +28,25 @@ export class RequestIntake {
       clientMessages: ClientMessages;
       runner: RequestRunner;
       begunStreams: BegunStreams;
+      early: EarlyIntake;
     },
   ) {}
 
-  /** Stores a POST with requests and opens its stream, in one step. The caller must call `begin` or `abandon` afterwards. */
-  async store(inbound: Inbound, stream: NewStream): Promise<StoredRequests | NotStored> {
+  /**
+   * Stores a POST with requests and opens its stream, in one step. The caller must call `begin` or `abandon` afterwards. A request
+   * that changes nothing may have begun by then, and may have ended. Without `context` it does not begin early: a name of a stream
+   * must not be used for a second exchange.
+   */
+  async store(
+    inbound: Inbound,
+    stream: NewStream,
+    context?: DeliveryContext,
+  ): Promise<StoredRequests | NotStored> {
     const live = this.parts.pool.getOrCreate(inbound.sessionId);
     const unpin = this.pinned(live);
     try {
-      const stored = await this.commit(live, inbound, stream);
+      const early = context && (await this.parts.early.store(live, inbound, stream, context));
+      const stored = early ?? (await this.commit(live, inbound, stream));
       if (!('reason' in stored)) return { ...stored, unpin };
       unpin();
       return stored;
@@ -94,23 +71,14 @@ export class RequestIntake {
     const { revision } = live;
     const { owned } = node.settings;
     const operations: Operation[] = [
-      {
-        type: 'open',
-        principal,
-        stream: stream.name,
-        token: stream.token,
-        requests: requests.map(({ id }) => JSON.stringify(id)),
-        messages: requests.map((request) => text ?? JSON.stringify(request)),
-        revision,
-        owned,
-        most: node.settings.limits.requestsPerSession,
-        ...(stream.trace !== undefined && { trace: stream.trace }),
-      },
+      openOperation(node, { principal, requests, text }, stream, revision),
       ...announcement(node, live, stream.name),
       ...others.map((message) =>
         toReceiveOperation(message, JSON.stringify(message), principal, { revision, owned }),
       ),
     ];
+    // The requests that came before are counted before this one.
+    live.early.storeHeld();
     const askedAt = node.clock.elapsed();
     const committed = await node.commitQueue.submit(sessionId, operations);
     if (committed === 'gone') return GONE;
@@ -141,7 +109,12 @@ export class RequestIntake {
     context: DeliveryContext,
   ): void {
     const { ownership, clientMessages, runner } = this.parts;
-    const { stream, owner } = stored;
+    const { stream, owner, begun } = stored;
+    if (begun !== undefined) {
+      begun(this.node.followers);
+      unpin();
+      return;
+    }
     if (owner === undefined) this.parts.begunStreams.noteOpened(stream);
     const outcome = commitOutcome(committed, askedAt);
     const passing =
@@ -161,7 +134,8 @@ export class RequestIntake {
   }
 
   /** Gives up a stream that no connection can follow. */
-  abandon({ live, messages, stream, unpin }: StoredRequests): void {
+  abandon({ live, messages, stream, begun, unpin }: StoredRequests): void {
+    begun?.(undefined);
     const requests = messages.filter(isRequest).map(({ id }) => JSON.stringify(id));
     const abandon = { type: 'abandon' as const, stream, requests };
     this.node.commitQueue.store(live.id, [abandon], true).catch(() => undefined); // this node has closed
@@ -176,13 +150,4 @@ export class RequestIntake {
       this.parts.pool.dropIfEmpty(live);
     };
   }
-}
-
-const GONE: NotStored = { reason: 'gone', blockers: [] };
-
-/** Says what prevented a stream from being opened. */
-function refusedBy(opened: OperationResult | undefined): NotStored {
-  if (opened?.status === 'limited') return { reason: 'limited', blockers: opened.running };
-  const blockers = opened?.status === 'duplicate' ? [opened] : [];
-  return { reason: 'duplicate', blockers };
 }

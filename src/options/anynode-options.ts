@@ -101,6 +101,15 @@ export interface AnynodeOptions {
    */
   recovery?: 'error' | 'rerun-idempotent' | undefined;
   /**
+   * Whether a request that changes nothing may begin before it is stored, on a node that has the session's server object. Then
+   * the request and its answer are stored in one step instead of two, and the client waits for one round trip to Redis. Such
+   * requests are `ping`, the lists, `resources/read`, `prompts/get`, `completion/complete`, and calls of tools that are annotated
+   * `readOnlyHint`. If the request turns out to be refused (the session is gone, a limit is reached, an outbox is full), its
+   * answer is dropped. Nothing is shown before it is stored. It has no effect with `affinity: 'owner'`, `handler` and `upstream`.
+   * Default `true`.
+   */
+  earlyReads?: boolean | undefined;
+  /**
    * Makes the ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default
    * `crypto.randomUUID`.
    */

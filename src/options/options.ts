@@ -78,6 +78,7 @@ export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]>
   affinity: oneOf('any', 'owner'),
   standaloneStream: oneOf('takeover', 'reject'),
   recovery: oneOf('error', 'rerun-idempotent'),
+  earlyReads: oneOf<boolean>(true, false),
   sessionIdGenerator: callable(() => randomUUID()),
   principal: callable(),
   allowedOrigins: strings,

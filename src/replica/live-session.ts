@@ -1,30 +1,30 @@
 import { setImmediate } from 'node:timers';
 import type { NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
-import type { HttpAnswer } from '../protocol/http-answer.js';
 import type {
   JsonRpcMessage,
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
 } from '../protocol/json/jsonrpc.js';
-import {
-  ErrorCode,
-  errorResponse,
-  isInitialized,
-  isNotification,
-  isResponse,
-} from '../protocol/json/jsonrpc.js';
+import { isInitialized, isNotification, isResponse } from '../protocol/json/jsonrpc.js';
 import { sessionEnded } from '../protocol/errors.js';
 import type { BuiltReplica, ReplicaBuilder } from './build-replica.js';
 import { InboundAdmission } from './requests/inbound-admission.js';
 import type { InitializeExchange } from './initialize/initialize-exchange.js';
 import type { Call, RunningCount } from './requests/running-calls.js';
 import { RunningCalls, wasShown } from './requests/running-calls.js';
-import { answerToCancelled, failed, notBuilt, takenOver } from './requests/request-errors.js';
+import {
+  answerToCancelled,
+  failed,
+  notBuilt,
+  serverClosed,
+  takenOver,
+} from './requests/request-errors.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import { mayBeRefused, refusalOf } from './session-shape.js';
+import { EarlyCalls } from './early-calls.js';
 import { failureOf, ignoreClosed, noConnection, ServerMessages } from './server-messages.js';
 import { SessionUse } from './session-use.js';
 import type { ReplicaTransport } from './replica-transport.js';
@@ -52,6 +52,7 @@ export class LiveSession {
   private readonly upkeep: ReplicaUpkeep;
   private readonly calls: RunningCalls;
   private readonly messages: ServerMessages;
+  readonly early: EarlyCalls;
   private readonly use = new SessionUse();
   /** Requests that were cancelled before they were among `calls`. A cancellation may overtake the commit of its request. */
   private readonly cancelledEarly = new Set<RequestId>();
@@ -70,6 +71,10 @@ export class LiveSession {
     this.cursors = new Cursors(id);
     this.calls = new RunningCalls(running);
     this.messages = new ServerMessages(id, node);
+    this.early = new EarlyCalls(this.calls, node.settings.limits, {
+      transport: () => this.transport,
+      run: (request, context) => this.call(request, context),
+    });
     this.upkeep = new ReplicaUpkeep(id, node, builder, (replica) => this.eventsOf(replica));
   }
 
@@ -235,8 +240,8 @@ export class LiveSession {
       if (telemetry === undefined) transport.deliver(request, context);
       else {
         const name = { stream: call.stream, id: request.id };
-        const { protocolVersion } = this.upkeep.known;
-        telemetry.runWithin(name, () => transport.deliver(request, context), protocolVersion);
+        const run = (): void => transport.deliver(request, context);
+        telemetry.runWithin(name, run, known.protocolVersion);
       }
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run: ${String(error)}`);
@@ -248,8 +253,7 @@ export class LiveSession {
   async fail(requests: JsonRpcRequest[], why?: unknown): Promise<void> {
     for (const { id } of requests) {
       const call = this.calls.take(id);
-      const response = notBuilt(id, why);
-      if (call !== undefined) await this.finish(call, response);
+      if (call !== undefined) await this.finish(call, notBuilt(id, why));
     }
   }
 
@@ -288,7 +292,9 @@ export class LiveSession {
         this.upkeep.mayHaveTaken(effect);
       }
     } finally {
-      this.node.telemetry?.requestEnded({ stream, id: request.id }, told, failure);
+      if (failure !== 'withdrawn')
+        this.node.telemetry?.requestEnded({ stream, id: request.id }, told, failure);
+      this.early.learn(request, told);
       unpin();
     }
   }
@@ -325,11 +331,8 @@ export class LiveSession {
   }
 
   /** Stores a message of the server, and shows it. */
-  private async emit(
-    message: JsonRpcMessage,
-    relatedTo: RequestId | undefined,
-    httpAnswer: HttpAnswer | undefined,
-  ): Promise<void> {
+  private async emit(...args: Parameters<ReplicaEvents['emit']>): Promise<void> {
+    const [message, relatedTo, httpAnswer] = args;
     if (this.initializeExchange !== undefined) {
       if (this.initializeExchange.take(message, relatedTo, httpAnswer)) return;
       await this.initializeExchange.stored; // the message came after the answer, and is stored like any other
@@ -339,9 +342,11 @@ export class LiveSession {
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;
+    const opened = this.early.storeBefore(message, call);
+    if (opened !== undefined && !(await opened)) throw noConnection(relatedTo);
     const stored = await this.messages.store(message, call?.stream);
     if (stored === 'gone') throw sessionEnded();
-    if (call !== undefined && stored === 'executionLost') throw noConnection(relatedTo);
+    if (stored === 'executionLost' && call !== undefined) throw noConnection(relatedTo);
   }
 
   private answer(response: JsonRpcResponse): Promise<void> {
@@ -364,9 +369,7 @@ export class LiveSession {
     // A replica that is still being built may lack the change. It also has to get the message.
     await this.upkeep.settled();
     if (!this.hasReplica) return;
-    if (message !== undefined) {
-      this.deliverChange(message, revision);
-    }
+    if (message !== undefined) this.deliverChange(message, revision);
     if (this.revision !== revision) await this.upkeep.refresh();
   }
 
@@ -376,9 +379,7 @@ export class LiveSession {
     this.initializeExchange?.failed(new Error('The server closed before it answered'));
     this.upkeep.drop();
     for (const call of this.calls.takeAll()) {
-      const { id } = call.request;
-      const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Connection closed');
-      void this.finish(call, response).catch(ignoreClosed);
+      void this.finish(call, serverClosed(call.request.id)).catch(ignoreClosed);
     }
   }
 

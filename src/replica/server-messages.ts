@@ -20,9 +20,11 @@ import { effectOfAnswer } from './session-shape.js';
  * - an object, if the message was stored now: the record's revision, and whether the stream has ended;
  * - `gone`: the session has ended;
  * - `executionLost`: another node runs the request now, or a failover has lost the request;
+ * - `withdrawn`: the request began before it was stored, and does not count (see {@link EarlyCall});
  * - `undefined`: the message was stored by an earlier try, or its request has ended.
  */
-type StoredMessage = { revision: Revision; ended: boolean } | 'gone' | 'executionLost' | undefined;
+type StoredMessage =
+  { revision: Revision; ended: boolean } | 'gone' | 'executionLost' | 'withdrawn' | undefined;
 
 /** Stores the messages of one session's server, and shows them. */
 export class ServerMessages {
@@ -69,7 +71,7 @@ export class ServerMessages {
 
   /** Stores the end of a request. Returns the outcome, the answer as it was stored, and the effect of the request. */
   async end(
-    { request, stream, cancelled }: Call,
+    { request, stream, cancelled, early }: Call,
     given: JsonRpcResponse | undefined,
     notes?: NoteOperation[],
   ) {
@@ -77,9 +79,19 @@ export class ServerMessages {
     if (turn !== undefined) await turn;
     const { response, message } = answerTurns.write(() => serialized(this.node, request, given));
     const effect = effectOfAnswer(request, response);
+    const failed = cancelled !== true && response !== undefined && isFailure(response);
+    if (early !== undefined) {
+      const answer = message !== undefined && notes === undefined ? { message, failed } : undefined;
+      const stored = await early.end(answer);
+      if (stored.kind === 'withdrawn') return { stored: stored.kind, response, effect: undefined };
+      if (stored.kind === 'exchanged') {
+        const { revision } = stored;
+        return { stored: { revision, ended: true }, response, effect: undefined };
+      }
+    }
     const end = endOf(stream, request.id, message, {
       ...(effect !== undefined && { effect }),
-      ...(cancelled !== true && response !== undefined && isFailure(response) && { failed: true }),
+      ...(failed && { failed }),
     });
     const stored = await this.storeAll(end, true, notes);
     if (stored === 'executionLost') this.node.telemetry?.count('fenced');
@@ -133,9 +145,10 @@ export function noConnection(id: RequestId | undefined): Error {
   return new Error(`No connection established for request ID: ${String(id)}`);
 }
 
-/** Says why a request ended without its answer, as telemetry names it. */
+/** Says why a request ended without its answer, as telemetry names it. `withdrawn`: it has not ended for telemetry. */
 export function failureOf(stored: StoredMessage): string | undefined {
   if (stored === 'gone') return 'session_ended';
+  if (stored === 'withdrawn') return stored;
   return stored === 'executionLost' ? 'execution_lost' : undefined;
 }
 

@@ -3,26 +3,42 @@ import type { ReplicaTransport } from './replica-transport.js';
 /** How many pages of a tool list are read. The list of a faulty server may never end. */
 const MOST_PAGES = 100;
 
-interface ToolList {
-  tools?: { name: string; annotations?: Record<string, unknown> }[];
-  nextCursor?: string;
+/** A tool as a server lists it. Servers behind HTTP may list anything, so no type is certain. */
+export interface ListedTool {
+  name?: unknown;
+  annotations?: Record<string, unknown>;
 }
 
-/** Asks the server for the annotations of a tool. The client may never have listed the tools. */
+/** Asks the server for its tools, page by page. The client may never have listed them. */
+export async function* toolPagesOf(
+  transport: ReplicaTransport | undefined,
+): AsyncGenerator<ListedTool[]> {
+  let cursor: unknown;
+  for (let page = 0; page < MOST_PAGES; page += 1) {
+    const params = cursor === undefined ? undefined : { cursor };
+    const answer = await transport?.query('tools/list', params);
+    if (answer === undefined || !('result' in answer)) return;
+    const { tools, nextCursor } = answer.result as { tools?: unknown; nextCursor?: unknown };
+    yield toolsIn(tools);
+    if (nextCursor === undefined) return;
+    cursor = nextCursor;
+  }
+}
+
+/** Returns the tools of a list that a server has sent. */
+export function toolsIn(list: unknown): ListedTool[] {
+  if (!Array.isArray(list)) return [];
+  return list.filter((tool): tool is ListedTool => typeof tool === 'object' && tool !== null);
+}
+
+/** Asks the server for the annotations of a tool. */
 export async function annotationsOf(
   transport: ReplicaTransport | undefined,
   tool: unknown,
 ): Promise<Record<string, unknown>> {
-  let cursor: string | undefined;
-  for (let page = 0; page < MOST_PAGES; page += 1) {
-    const params = cursor === undefined ? undefined : { cursor };
-    const answer = await transport?.query('tools/list', params);
-    if (answer === undefined || !('result' in answer)) return {};
-    const { tools, nextCursor } = answer.result as ToolList;
-    const found = tools?.find(({ name }) => name === tool);
+  for await (const tools of toolPagesOf(transport)) {
+    const found = tools.find(({ name }) => name === tool);
     if (found !== undefined) return found.annotations ?? {};
-    if (nextCursor === undefined) return {};
-    cursor = nextCursor;
   }
   return {};
 }

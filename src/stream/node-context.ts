@@ -12,6 +12,8 @@ export interface SessionSettings {
   responseMode: 'sse' | 'json';
   /** True with `affinity: 'owner'`: a session has one replica, on the node that owns it. */
   owned: boolean;
+  /** True if requests that change nothing may begin before they are stored. */
+  earlyReads: boolean;
   /** How long a lease lasts without a renewal. */
   leaseMs: number;
   replicaIdleMs: number;

@@ -52,6 +52,8 @@ export class ClientMessages {
       return (await access.owns(principal, sessionId)) ? 'received' : 'gone';
     }
     const live = this.pool.getOrCreate(sessionId);
+    // A cancellation has to find its request in the backplane.
+    live.early.storeHeld();
     const releasePin = live.pin();
     let leave = (): void => undefined;
     const unpin = (): void => {

@@ -64,6 +64,11 @@ export function notBuilt(id: RequestId, why: unknown): JsonRpcError {
   return internalError(id);
 }
 
+/** The error for a request whose server has closed its connection. */
+export function serverClosed(id: RequestId): JsonRpcError {
+  return errorResponse(id, ErrorCode.ConnectionClosed, 'Connection closed');
+}
+
 /** The error for a request that no node can run, or whose answer cannot be shown. */
 export function internalError(id: RequestId): JsonRpcError {
   return errorResponse(id, ErrorCode.InternalError, 'Internal error');

@@ -1,6 +1,7 @@
 import type { Revision } from '../../backplane/revision.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../../protocol/json/jsonrpc.js';
 import { isNotification } from '../../protocol/json/jsonrpc.js';
+import type { EarlyCall } from './early-call.js';
 
 /** A request of the client that this node runs. */
 export interface Call {
@@ -20,6 +21,8 @@ export interface Call {
    * as the answer.
    */
   cancelled?: boolean;
+  /** Set if the request began before it was stored. */
+  early?: EarlyCall | undefined;
 }
 
 /** Counts requests of one kind on this node, and can wait until there are none. */
