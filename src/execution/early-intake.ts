@@ -3,12 +3,12 @@ import type { ExchangeOperation, OpenOperation, OperationResult } from '../backp
 import { LOG_START } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
 import { auditFull } from '../protocol/errors.js';
-import type { JsonRpcRequest } from '../protocol/json/jsonrpc.js';
 import { isRequest } from '../protocol/json/jsonrpc.js';
 import type { LiveSession } from '../replica/live-session.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { EarlyAnswer } from '../replica/requests/early-call.js';
 import { EarlyCall } from '../replica/requests/early-call.js';
+import type { Call } from '../replica/requests/running-calls.js';
 import type { BegunStreams } from '../stream/begun-streams.js';
 import type { Committed } from '../stream/commit-queue.js';
 import { deliverToFollower } from '../stream/followers/deliver-to-followers.js';
@@ -59,17 +59,18 @@ export class EarlyIntake {
       const operation = given === undefined ? open : exchangeOf(open, revision, given);
       send(this.node.commitQueue.submit(live.id, [operation]));
     });
-    const call = { request, stream: stream.name, batch: { size: 1, open: 1 }, early };
-    live.early.begin(call, withLateHangUp(context, early));
+    const call: Call = { request, stream: stream.name, batch: { size: 1, open: 1 }, early };
+    live.early.begin(call, early, withLateHangUp(context, early));
 
     let stored: Stored | NotStored | undefined;
     try {
       const committed = await committing;
-      stored = this.storedBy(committed, { live, request, early, answer, askedAt }, stream);
+      stored = this.storedBy(committed, { live, call, early, answer, askedAt }, stream);
     } finally {
-      if (!isBegun(stored)) live.early.withdraw(request, early);
+      if (stored === undefined || !('begun' in stored)) live.early.withdraw(request, early);
     }
-    if (!isBegun(stored) && !isRefused(stored)) {
+    const isToRun = stored === undefined || ('live' in stored && stored.begun === undefined);
+    if (isToRun) {
       // The request runs again. Before that, the server gets a turn of the event loop to cancel it.
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
@@ -79,14 +80,14 @@ export class EarlyIntake {
   /** Says what the step has stored. `undefined`: nothing, because the replica was not current. */
   private storedBy(
     committed: Committed | 'gone',
-    { live, request, early, answer, askedAt }: Begun,
+    { live, call, early, answer, askedAt }: Begun,
     { name: stream, token }: NewStream,
   ): Stored | NotStored | undefined {
     if (committed === 'gone') return GONE;
     const { reply, results } = committed;
     const [result] = results;
     const stored = {
-      ...{ live, messages: [request], others: [], otherResults: [], committed, askedAt },
+      ...{ live, messages: [call.request], others: [], otherResults: [], committed, askedAt },
       ...{ stream, owner: undefined },
     };
     switch (result?.status) {
@@ -108,6 +109,7 @@ export class EarlyIntake {
       }
       case 'opened':
         if (reply.record !== undefined) {
+          // The replica was not current. The request is stored, and runs anew.
           live.followedBy = reply.followedBy;
           return { ...stored, position: result.position };
         }
@@ -116,10 +118,12 @@ export class EarlyIntake {
           position: result.position,
           begun: (followers) => {
             if (followers === undefined) {
-              live.early.withdraw(request, early);
+              live.early.withdraw(call.request, early);
               return;
             }
             this.begunStreams.noteOpened(stream);
+            // From now on it is a call like any other.
+            call.early = undefined;
             early.settle({ kind: 'opened' });
           },
         };
@@ -138,22 +142,13 @@ export class EarlyIntake {
 /** A request that has begun. `answer` is what was stored with it. */
 interface Begun {
   live: LiveSession;
-  request: JsonRpcRequest;
+  call: Call;
   early: EarlyCall;
   answer: EarlyAnswer | undefined;
   askedAt: number;
 }
 
 const BEGINNING = { n: 0, logId: LOG_START };
-
-function isRefused(stored: Stored | NotStored | undefined): stored is NotStored {
-  return stored !== undefined && 'reason' in stored;
-}
-
-/** True if the request goes on, or has ended. */
-function isBegun(stored: Stored | NotStored | undefined): boolean {
-  return stored !== undefined && 'begun' in stored;
-}
 
 function exchangeOf(
   { principal, stream, requests, messages, most, trace }: OpenOperation,
@@ -174,5 +169,11 @@ function exchangeOf(
 function withLateHangUp(context: DeliveryContext, early: EarlyCall): DeliveryContext {
   const { closeSSEStream } = context;
   if (closeSSEStream === undefined) return context;
-  return { ...context, closeSSEStream: () => void early.open().then(closeSSEStream) };
+  return {
+    ...context,
+    closeSSEStream: () => {
+      early.open();
+      void early.outcome.then(closeSSEStream);
+    },
+  };
 }

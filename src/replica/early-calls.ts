@@ -1,6 +1,6 @@
 import type { Limits } from '../options/limits.js';
 import type { JsonRpcMessage, JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
-import { isNotification } from '../protocol/json/jsonrpc.js';
+import { isNotification, isResponse } from '../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from './replica.js';
 import { ReadOnlyRequests } from './read-only-requests.js';
 import type { ReplicaTransport } from './replica-transport.js';
@@ -13,6 +13,8 @@ import type { Call, RunningCalls } from './requests/running-calls.js';
 export class EarlyCalls {
   private readonly held = new HeldCalls();
   private readonly readOnly = new ReadOnlyRequests();
+  /** Settles when the last message that waits for its turn has been submitted. `undefined`: none waits. */
+  private last: Promise<void> | undefined;
 
   constructor(
     private readonly calls: RunningCalls,
@@ -39,9 +41,9 @@ export class EarlyCalls {
   }
 
   /** Begins a request. It is held back, and stored before anything else of the session. */
-  begin(call: Call & { early: EarlyCall }, context: DeliveryContext): void {
+  begin(call: Call, early: EarlyCall, context: DeliveryContext): void {
     this.calls.add(call);
-    this.held.hold(call.early);
+    this.held.hold(early);
     this.session.run(call.request, context);
   }
 
@@ -51,15 +53,31 @@ export class EarlyCalls {
   }
 
   /**
-   * Sees to it that the request `call` is stored before this message of the server. Returns whether the message may be stored, or
-   * `undefined` if it may be stored at once.
+   * Calls `store`, which stores a message of the server, in the order of the calls. If the message belongs to a request that is not
+   * stored yet, it waits until it is, and so do all messages after it. Without the request, it is not stored.
    */
-  storeBefore(message: JsonRpcMessage, call: Call | undefined): Promise<boolean> | undefined {
+  async inOrder<T>(
+    message: JsonRpcMessage,
+    call: Call | undefined,
+    store: () => Promise<T>,
+  ): Promise<T | 'withdrawn'> {
     if (isNotification(message) && message.method === 'notifications/tools/list_changed') {
       this.readOnly.forget();
     }
-    this.held.release();
-    return call?.early?.open().then(({ kind }) => kind === 'opened');
+    // In the log, a message comes after the requests that were there before.
+    if (!isResponse(message)) this.held.release();
+    const early = call?.early;
+    if (early === undefined && this.last === undefined) return store();
+    early?.open();
+    let stored: Promise<T | 'withdrawn'> = Promise.resolve('withdrawn');
+    const turn = Promise.all([this.last, early?.outcome]).then(([, outcome]) => {
+      if (this.last === turn) this.last = undefined;
+      // An exception of `store` becomes a rejection of its caller alone.
+      if (outcome?.kind !== 'withdrawn') stored = (async () => store())();
+    });
+    this.last = turn;
+    await turn;
+    return stored;
   }
 
   /** Stops a request. Nothing that it says is stored or shown, and it may begin again. */

@@ -338,14 +338,17 @@ export class LiveSession {
       await this.initializeExchange.stored; // the message came after the answer, and is stored like any other
       if (isResponse(message)) return; // a second answer to `initialize`
     }
-    if (isResponse(message)) return this.answer(message);
+    if (isResponse(message)) {
+      await this.early.inOrder(message, undefined, () => this.answer(message));
+      return;
+    }
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;
-    const opened = this.early.storeBefore(message, call);
-    if (opened !== undefined && !(await opened)) throw noConnection(relatedTo);
-    const stored = await this.messages.store(message, call?.stream);
+    const store = () => this.messages.store(message, call?.stream);
+    const stored = await this.early.inOrder(message, call, store);
     if (stored === 'gone') throw sessionEnded();
+    if (stored === 'withdrawn') throw noConnection(relatedTo);
     if (stored === 'executionLost' && call !== undefined) throw noConnection(relatedTo);
   }
 
@@ -378,9 +381,8 @@ export class LiveSession {
     if (!this.upkeep.isCurrent(replica)) return;
     this.initializeExchange?.failed(new Error('The server closed before it answered'));
     this.upkeep.drop();
-    for (const call of this.calls.takeAll()) {
+    for (const call of this.calls.takeAll())
       void this.finish(call, serverClosed(call.request.id)).catch(ignoreClosed);
-    }
   }
 
   /** Discards the replica. The session may get another one. */

@@ -81,12 +81,12 @@ export class ServerMessages {
     const effect = effectOfAnswer(request, response);
     const failed = cancelled !== true && response !== undefined && isFailure(response);
     if (early !== undefined) {
-      const answer = message !== undefined && notes === undefined ? { message, failed } : undefined;
-      const stored = await early.end(answer);
-      if (stored.kind === 'withdrawn') return { stored: stored.kind, response, effect: undefined };
-      if (stored.kind === 'exchanged') {
-        const { revision } = stored;
-        return { stored: { revision, ended: true }, response, effect: undefined };
+      const isAnswer = message !== undefined && notes === undefined;
+      if (!isAnswer || !early.exchange({ message, failed })) early.open();
+      const outcome = await early.outcome;
+      if (outcome.kind === 'withdrawn') return { stored: outcome.kind, response } as const;
+      if (outcome.kind === 'exchanged') {
+        return { stored: { revision: outcome.revision, ended: true }, response } as const;
       }
     }
     const end = endOf(stream, request.id, message, {

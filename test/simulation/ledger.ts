@@ -147,6 +147,17 @@ export class Ledger implements Witness {
           end: result.ended,
           asker: operation.asks === true ? nodeId : undefined,
         });
+      } else if (operation.type === 'exchange' && result?.status === 'exchanged') {
+        const { stream, message, answer, request } = operation;
+        this.receivedText(sessionId, message);
+        this.streams.set(`${sessionId} ${keyOf(message)}`, stream);
+        this.open(sessionId, stream, request);
+        this.close(sessionId, stream, request);
+        this.stored.push({
+          ...{ sessionId, stream, message: answer, nodeId, at: this.now, lost: false },
+          ...{ n: 1, logId: result.answered.logId, trimmedAt: undefined, end: true },
+          ...{ id: new Cursors(sessionId).format(stream, result.answered), asker: undefined },
+        });
       } else if (operation.type === 'open' && result?.status === 'opened') {
         for (const text of operation.messages) {
           this.receivedText(sessionId, text);
@@ -290,6 +301,16 @@ export class Ledger implements Witness {
       (each) => each.sessionId === sessionId && each.stream === stream && each.nodeId === nodeId,
     );
     return steps.length > 0 && steps.every(({ lost }) => lost);
+  }
+
+  /** Whether a request of a client was stored, by its id and its progress token, which is the id if it has none. */
+  wasReceived(sessionId: string, requestId: string, token: string): boolean {
+    // The probes of clients have no token, and no other request uses their ids.
+    return [...(this.received.get(sessionId) ?? [])].some(
+      (text) =>
+        text.includes(`"id":${requestId},`) &&
+        (token === requestId || text.includes(`"progressToken":"${token}"`)),
+    );
   }
 
   /** Notes an open request. A repeat of the step finds the request open, and changes nothing. */

@@ -69,6 +69,7 @@ export class SimNode {
       ...{ nodeId, clock, ledger, scheduler },
       // A session warns once a second at most. So one warning may also count for other notifications of the same second.
       ...{
+        setting,
         deliveryOf: (sentAt) =>
           warnedAt >= sentAt ? 'failed' : warnedAt < sentAt - 1000 ? 'stored' : 'unknown',
         stores: () => this.handle,

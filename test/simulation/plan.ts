@@ -49,6 +49,8 @@ export interface Setting {
   /** Nothing fails, and the network is fast enough for every answer to come in time. */
   isQuick: boolean;
   limits: Partial<Limits>;
+  /** Whether the tool `run` is annotated `readOnlyHint`, so that its calls begin before they are stored. */
+  readOnly: boolean;
   /** The option `audit` of all nodes, and how their sink behaves. */
   audit: AuditSetting | undefined;
 }
@@ -242,6 +244,7 @@ function settingOf(random: Random): Setting {
     trouble,
     isQuick: !trouble && busMs < 100 && backplaneMs < 60,
     limits: {},
+    readOnly: false,
     audit: undefined,
   };
 }

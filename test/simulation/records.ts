@@ -112,6 +112,8 @@ export interface Execution {
   key: string;
   tool: string;
   at: number;
+  /** Whether the request was stored when it began. */
+  wasStored: boolean;
   said: Said[];
   /** `stopped`: the request was cancelled, or the server was closed. */
   state: 'running' | 'answered' | 'stopped';

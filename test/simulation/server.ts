@@ -4,6 +4,7 @@ import type { Ledger } from './ledger.js';
 import type { SdkStores } from '../../src/sdk-stores/store-types.js';
 import type { ClientRequest, TaskWish } from './task-server.js';
 import { TaskServer } from './task-server.js';
+import type { Setting } from './plan.js';
 import type { Execution, Question } from './records.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -38,7 +39,13 @@ interface Extra {
 /** How long a server waits for an answer of its client. The SDK has a timeout, too. */
 export const QUESTION_MS = 25_000;
 
+/** Whether a tool is annotated `readOnlyHint`. */
+export function isReadOnly({ readOnly }: Pick<Setting, 'readOnly'>, tool: string): boolean {
+  return readOnly && tool === 'run';
+}
+
 export interface ServerHost {
+  setting: Pick<Setting, 'readOnly'>;
   nodeId: string;
   clock: Clock;
   ledger: Ledger;
@@ -160,7 +167,10 @@ export class SimServer implements ServerLike {
         break;
       case 'tools/list':
         this.answer(id, {
-          tools: [{ name: 'run' }, { name: 'again', annotations: { idempotentHint: true } }],
+          tools: [
+            { name: 'run', annotations: { readOnlyHint: isReadOnly(this.host.setting, 'run') } },
+            { name: 'again', annotations: { idempotentHint: true } },
+          ],
         });
         break;
       case 'tools/call':
@@ -231,10 +241,12 @@ export class SimServer implements ServerLike {
       key: (params._meta as { progressToken?: string } | undefined)?.progressToken ?? requestId,
       tool: String(params.name),
       at: scheduler.elapsed,
+      wasStored: false,
       said: [],
       state: 'running',
       endedAt: undefined,
     };
+    execution.wasStored = ledger.wasReceived(execution.sessionId, requestId, execution.key);
     ledger.executions.push(execution);
     scheduler.note(
       `${nodeId} runs ${requestId} of ${execution.sessionId} as x${execution.id} (${execution.tool})`,

@@ -28,6 +28,7 @@ export function specialsOf(random: Random, draft: Draft): Action[] {
     legacy,
     tasks,
     audit,
+    earlyReads,
   ];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
@@ -175,5 +176,11 @@ function audit(random: Random, { setting, actions, isOff }: Draft): Action[] {
   };
   // The outbox of a memory backplane goes back as a whole, and so all sessions have to go back with it.
   for (const action of actions) if (action.do === 'failover') action.share = 1;
+  return [];
+}
+
+/** A tool that changes nothing. */
+function earlyReads(random: Random, { setting }: Draft): Action[] {
+  setting.readOnly = random.chance(0.4);
   return [];
 }

@@ -11,8 +11,11 @@ import { BEGINNING } from './stored-stream.js';
 export class RequestOpenings {
   /** True once the client has sent a request. */
   called = false;
-  /** The streams of the last exchanges that were refused. A repeat must not say that they were logged. */
-  private unlogged: BoundedMap<string, true> | undefined;
+  /**
+   * The streams of the last exchanges that were refused. An exchange leaves no stream, so nothing else tells a repeat whether the
+   * first run has logged it.
+   */
+  private refused: BoundedMap<string, true> | undefined;
 
   constructor(
     private readonly session: SessionParts,
@@ -23,8 +26,9 @@ export class RequestOpenings {
   open(operation: OpenOperation, step: Step): OperationResult {
     if (operation.principal !== this.session.stored.principal) return { status: 'denied' };
     if (step.isFull) return { status: 'full' };
+    const { requests, most } = operation;
     if (!step.repeated) {
-      const refusal = this.refusalOf(operation.requests, operation.most);
+      const refusal = this.refusalOf(requests, most);
       if (refusal !== undefined) return refusal;
       const traced = operation.trace === undefined ? {} : { trace: operation.trace };
       let logId = LOG_START;
@@ -48,7 +52,7 @@ export class RequestOpenings {
         this.session.requests.set(request, operation.stream);
     }
     const stream = this.session.streams.get(operation.stream);
-    if (stream === undefined) return this.refusedBefore(operation.requests, operation.most);
+    if (stream === undefined) return this.refusedBefore(requests, most);
     this.use(step);
     this.called = true;
     // In a repeat, a message may have been logged since the first try. The connection has not shown it, and begins before it.
@@ -64,18 +68,18 @@ export class RequestOpenings {
     const { stream, request, revision, message, answer, trace, most } = operation;
     if (operation.principal !== this.session.stored.principal) return { status: 'denied' };
     if (step.isFull) return { status: 'full' };
+    const isStale = revision !== this.session.stored.revision;
     if (step.repeated) {
-      if (this.unlogged?.has(stream) !== true) {
+      if (this.refused?.has(stream) !== true) {
         this.use(step);
         return { status: 'repeated' };
       }
-      if (revision !== this.session.stored.revision) return { status: 'stale' };
-      return this.refusedBefore([request], most);
+      return isStale ? { status: 'stale' } : this.refusedBefore([request], most);
     }
     const refusal = this.refusalOf([request], most);
-    if (refusal !== undefined || revision !== this.session.stored.revision) {
-      this.unlogged ??= new BoundedMap(64);
-      this.unlogged.set(stream, true);
+    if (refusal !== undefined || isStale) {
+      this.refused ??= new BoundedMap(64);
+      this.refused.set(stream, true);
       return refusal ?? { status: 'stale' };
     }
     const traced = trace === undefined ? {} : { trace };
@@ -102,10 +106,8 @@ export class RequestOpenings {
     for (const id of requests) {
       const open = this.session.requests.get(id);
       if (open === undefined) continue;
-      return {
-        ...{ status: 'duplicate', stream: open },
-        executor: this.session.streams.get(open)?.executor ?? '',
-      };
+      const executor = this.session.streams.get(open)?.executor ?? '';
+      return { status: 'duplicate', stream: open, executor };
     }
     if (this.session.requests.size + requests.length <= (most ?? Infinity)) return undefined;
     return { status: 'limited', running: this.executors.all() };

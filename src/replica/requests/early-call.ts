@@ -4,9 +4,9 @@ import type { Revision } from '../../backplane/revision.js';
 /**
  * What came of storing a request that began before it was stored:
  *
- * - `exchanged`: it is stored together with its answer, and has ended;
+ * - `exchanged`: it is stored together with its answer, and has ended. The revision is the record's;
  * - `opened`: it is stored, and goes on like any other;
- * - `withdrawn`: it is not stored, or it has to run again. Nothing that it says is stored or shown.
+ * - `withdrawn`: it is not stored. What its server has said about it is not stored either, and is not shown.
  */
 export type EarlyOutcome =
   { kind: 'exchanged'; revision: Revision } | { kind: 'opened' } | { kind: 'withdrawn' };
@@ -22,36 +22,29 @@ export interface EarlyAnswer {
  * answer if that comes at once, else alone.
  */
 export class EarlyCall {
+  /** Resolves when the request is stored and its connection follows its stream, or when it is withdrawn. */
+  readonly outcome: Promise<EarlyOutcome>;
+  settle: (outcome: EarlyOutcome) => void = () => undefined;
   private isSent = false;
-  private resolve: (outcome: EarlyOutcome) => void = () => undefined;
-  private readonly outcome = new Promise<EarlyOutcome>((resolve) => (this.resolve = resolve));
 
-  /** `store` is called once. It stores the request, with its answer if it gets one, and sees to it that `settle` is called. */
-  constructor(private readonly store: (answer: EarlyAnswer | undefined) => void) {}
-
-  /**
-   * Stores the request and its answer in one step, unless the request is being stored already. If the outcome is `opened`, the
-   * answer has still to be stored.
-   */
-  end(answer: EarlyAnswer | undefined): Promise<EarlyOutcome> {
-    this.send(answer);
-    return this.outcome;
+  /** `send` is called once, with the answer if there is one. It submits the step that stores the request. */
+  constructor(private readonly send: (answer: EarlyAnswer | undefined) => void) {
+    this.outcome = new Promise((resolve) => (this.settle = resolve));
   }
 
-  /** Stores the request without its answer, unless it is being stored already. */
-  open(): Promise<EarlyOutcome> {
-    this.send(undefined);
-    return this.outcome;
-  }
-
-  settle(outcome: EarlyOutcome): void {
-    this.resolve(outcome);
-  }
-
-  private send(answer: EarlyAnswer | undefined): void {
+  /** Submits the request without its answer, unless it was submitted before. What is submitted next is stored after it. */
+  open(): void {
     if (this.isSent) return;
     this.isSent = true;
-    this.store(answer);
+    this.send(undefined);
+  }
+
+  /** Submits the request together with its answer. Returns `false` if the request was submitted before. */
+  exchange(answer: EarlyAnswer): boolean {
+    if (this.isSent) return false;
+    this.isSent = true;
+    this.send(answer);
+    return true;
   }
 }
 
@@ -74,11 +67,11 @@ export class HeldCalls {
   /** Stores all of them before anything else of the session that is stored from now on. */
   release(): void {
     if (!this.isScheduled) return;
-    for (const call of [...this.before.splice(0), ...this.now.splice(0)]) void call.open();
+    for (const call of [...this.before.splice(0), ...this.now.splice(0)]) call.open();
   }
 
   private readonly turn = (): void => {
-    for (const call of this.before) void call.open();
+    for (const call of this.before) call.open();
     this.before = this.now;
     this.now = [];
     this.isScheduled = this.before.length > 0;

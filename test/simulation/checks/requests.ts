@@ -1,6 +1,7 @@
 /** Checks how requests of clients and of servers have ended. */
 import type { CallRecord, Execution, Stored } from '../records.js';
 import { HORIZON_MS } from '../plan.js';
+import { isReadOnly } from '../server.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 import { RELEASED } from '../../../src/backplane/backplane.js';
@@ -80,14 +81,11 @@ export const runsOnce: Check = function* (world) {
     const key = `${execution.sessionId} ${execution.requestId} ${execution.key}`;
     const before = runs.get(key);
     runs.set(key, execution);
-    const received = [...(ledger.received.get(execution.sessionId) ?? [])];
-    // The probes of clients have no token, and no other request uses their ids.
-    const { requestId, key: token } = execution;
-    const isIt = (text: string): boolean =>
-      text.includes(`"id":${requestId},`) &&
-      (token === requestId || text.includes(`"progressToken":"${token}"`));
-    if (!received.some(isIt)) {
-      yield `${key} ran as x${execution.id}, and was never stored`;
+    if (isReadOnly(setting, execution.tool)) {
+      // It may begin before it is stored. If it is not stored then, or the replica was not current, it does not count.
+      if (before === undefined || before.nodeId === execution.nodeId) continue;
+    } else if (!execution.wasStored) {
+      yield `${key} ran as x${execution.id} before it was stored`;
     }
     if (before === undefined) continue;
     // A question that a failover has lost is known to no node, and does not keep the request from being run again.
@@ -95,7 +93,8 @@ export const runsOnce: Check = function* (world) {
       ({ asker, message, lost }) =>
         asker !== undefined && !lost && message?.includes(`"x${before.id}.`) === true,
     );
-    const may = setting.recovery === 'rerun-idempotent' && execution.tool === 'again' && !asked;
+    const isHarmless = execution.tool === 'again' || isReadOnly(setting, execution.tool);
+    const may = setting.recovery === 'rerun-idempotent' && isHarmless && !asked;
     // A node that was paused before it ran the request may run it after the node that has claimed it.
     const nodeIds = [before.nodeId, execution.nodeId];
     const claimed = ledger.claims.some(

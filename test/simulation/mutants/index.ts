@@ -1,4 +1,5 @@
 import { AUDIT_MUTANTS } from './audit.js';
+import { EARLY_READ_MUTANTS } from './early-reads.js';
 import { FAILURE_MUTANTS } from './failures.js';
 import { LEGACY_MUTANTS } from './legacy.js';
 import { LIMIT_MUTANTS } from './limits.js';
@@ -16,6 +17,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...LEGACY_MUTANTS,
   ...TASK_MUTANTS,
   ...AUDIT_MUTANTS,
+  ...EARLY_READ_MUTANTS,
 ];
 
 /** Plants a fault in this process, for the rest of its life. */

@@ -29,7 +29,7 @@
 --   t:<node>    the number of the node's last commit in the session
 --   quiet       the commit numbers of the nodes at the last look (see commit/quiet-nodes.lua)
 --   full        "<node>:<number> ...": the last commits that the full outbox has refused in part, newest first
---   unlogged    "<stream> ...": the last exchanges that were refused, newest first
+--   refused     "<stream> ...": the last exchanges that were refused, newest first
 --   reps        the nodes with a replica, separated by spaces
 
 -- The stream of a GET.

@@ -1,28 +1,19 @@
 -- The operation `exchange`: it logs a request together with its answer.
 
+--- @include "commit/refusals"
 --- @include "commit/replicas"
---- @include "commit/running-limit"
 --- @include "commit/step"
 --- @include "commit/write-log"
---- @include "streams-hash"
 
--- The most bytes of the field `unlogged`, with the last streams of some fifty nodes.
-local MOST_UNLOGGED = 2000
+-- The most bytes of the field `refused`, with the last streams of some fifty nodes.
+local MOST_REFUSED_STREAMS = 2000
 
--- Returns why the request and its answer are not to be logged, or nil. `request` is the field of the request's id.
-local function refusalOf(request, known, most)
-  local taken = get(request)
-  if taken then return { 'duplicate', taken, (executorOf(get('x:' .. taken))) } end
-  local others = tooMany(1, most)
-  if others then return { 'limited', unpack(others) } end
-  return known ~= step.revision and { 'stale' } or nil
-end
-
--- A repeat must not say that what the first run has refused was logged. So a refusal leaves the name of its stream.
-local function noteUnlogged(stream)
-  local names = stream .. ' ' .. (get('unlogged') or '')
-  if #names > MOST_UNLOGGED then names = string.match(string.sub(names, 1, MOST_UNLOGGED), '^(.*) ') or '' end
-  set('unlogged', names)
+-- An exchange leaves no stream, so a repeat finds nothing that tells whether the first run has logged it. The field `refused` keeps the
+-- streams of those that were refused.
+local function noteRefused(stream)
+  local names = stream .. ' ' .. (get('refused') or '')
+  if #names > MOST_REFUSED_STREAMS then names = string.match(string.sub(names, 1, MOST_REFUSED_STREAMS), '^(.*) ') or '' end
+  set('refused', names)
 end
 
 -- `traced`: the trace of the request is the last argument.
@@ -34,18 +25,17 @@ local function exchange(traced)
     step.refused = true
     return { 'full' }
   end
-  request = 'r:' .. request
+  local requests = { request }
   if step.repeated then
-    if not string.find(' ' .. (get('unlogged') or ''), ' ' .. stream .. ' ', 1, true) then
+    if not string.find(' ' .. (get('refused') or ''), ' ' .. stream .. ' ', 1, true) then
       step.used = true
       return { 'repeated' }
     end
-    if known ~= step.revision then return { 'stale' } end
-    return { (most == '' or get(request)) and 'duplicate' or 'limited', '', '' }
+    return known ~= step.revision and { 'stale' } or refusedBefore(requests, most)
   end
-  local refusal = refusalOf(request, known, most)
+  local refusal = refusalOf(requests, most) or (known ~= step.revision and { 'stale' })
   if refusal then
-    noteUnlogged(stream)
+    noteRefused(stream)
     return refusal
   end
   local asked

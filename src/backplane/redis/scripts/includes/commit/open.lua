@@ -1,8 +1,8 @@
 -- The operation `open`: it opens a stream for a POST with requests.
 
 --- @include "commit/owner"
+--- @include "commit/refusals"
 --- @include "commit/replicas"
---- @include "commit/running-limit"
 --- @include "commit/running-streams"
 --- @include "commit/step"
 --- @include "commit/write-log"
@@ -21,12 +21,8 @@ local function open(traced)
   end
   local executor, id = step.node, nil
   if not step.repeated then
-    for i = 1, #requests do
-      local taken = get('r:' .. requests[i])
-      if taken then return { 'duplicate', taken, (executorOf(get('x:' .. taken))) } end
-    end
-    local others = tooMany(#requests, most)
-    if others then return { 'limited', unpack(others) } end
+    local refusal = refusalOf(requests, most)
+    if refusal then return refusal end
     countRunning(#requests)
     for i = 1, #messages do
       if trace then id = log(messages[i], 's', stream, 'm', messages[i], 't', trace)
@@ -41,14 +37,7 @@ local function open(traced)
     for i = 1, #requests do set('r:' .. requests[i], stream) end
   else
     executor = get('x:' .. stream)
-    if not executor then
-      -- The first run refused the requests. If one of their ids is in use now, that counts as the reason. Else it is the limit, if there
-      -- is one.
-      for i = 1, #requests do
-        if get('r:' .. requests[i]) then return { 'duplicate', '', '' } end
-      end
-      return { most == '' and 'duplicate' or 'limited', '', '' }
-    end
+    if not executor then return refusedBefore(requests, most) end
     -- The connection has shown nothing. If a message was logged since the first run, it begins before that one.
     local n, logId = position(get('n:' .. stream))
     id = n == 0 and logId or '0-0'

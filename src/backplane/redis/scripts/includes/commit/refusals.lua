@@ -1,4 +1,4 @@
--- How many requests of a session may run at a time.
+-- Why requests may not begin: their ids are in use, or too many run.
 
 --- @include "commit/step"
 --- @include "stored-values"
@@ -28,4 +28,23 @@ local function tooMany(more, most)
   local list, exactly = running()
   set('run', exactly)
   return exactly + more > tonumber(most) and list or nil
+end
+
+-- Returns the result of an operation that may not begin these requests, or nil if it may.
+local function refusalOf(requests, most)
+  for i = 1, #requests do
+    local taken = get('r:' .. requests[i])
+    if taken then return { 'duplicate', taken, (executorOf(get('x:' .. taken))) } end
+  end
+  local others = tooMany(#requests, most)
+  return others and { 'limited', unpack(others) } or nil
+end
+
+-- Returns the result for a repeat of an operation whose first run refused the requests. If one of their ids is in use now, that counts
+-- as the reason. Else it is the limit, if there is one.
+local function refusedBefore(requests, most)
+  for i = 1, #requests do
+    if get('r:' .. requests[i]) then return { 'duplicate', '', '' } end
+  end
+  return { most == '' and 'duplicate' or 'limited', '', '' }
 end

@@ -1,0 +1,40 @@
+/** Faults in requests that begin before they are stored. */
+import { RequestOpenings } from '../../../src/backplane/memory/request-openings.js';
+import { EarlyCalls } from '../../../src/replica/early-calls.js';
+import { ReadOnlyRequests } from '../../../src/replica/read-only-requests.js';
+import type { Mutant } from './mutant.js';
+import { methodsOf } from './mutant.js';
+
+export const EARLY_READ_MUTANTS: Mutant[] = [
+  {
+    name: 'a tool that may change something begins before its call is stored',
+    plant() {
+      ReadOnlyRequests.prototype.includes = () => true;
+    },
+  },
+  {
+    name: 'the answer of a replica that is not current counts',
+    plant() {
+      const original = methodsOf(RequestOpenings.prototype);
+      RequestOpenings.prototype.exchange = function (operation, step) {
+        const { revision } = this['session'].stored;
+        return original.exchange.call(this, { ...operation, revision }, step);
+      };
+    },
+  },
+  {
+    name: 'a repeated exchange is logged again',
+    plant() {
+      const original = methodsOf(RequestOpenings.prototype);
+      RequestOpenings.prototype.exchange = function (operation, step) {
+        return original.exchange.call(this, operation, { ...step, repeated: false });
+      };
+    },
+  },
+  {
+    name: 'messages of a call are stored before the call is',
+    plant() {
+      EarlyCalls.prototype.inOrder = (_message, _call, store) => store();
+    },
+  },
+];
