@@ -8,12 +8,12 @@ import type { Follower } from '../stream/followers/follower.js';
 import type { ClientMessages, Inbound } from './messages/client-messages.js';
 import type { NodeLifetime } from './node-lifetime.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
-import type { RequestIntake } from './request-intake.js';
+import type { RequestIntake } from './requests/request-intake.js';
 import type { SessionAccess } from './session-access.js';
 import type { SessionService } from './session-service.js';
 import type { SessionStart } from './session-start.js';
 import { InitializeRefused } from './session-start.js';
-import type { NewStream, NotStored, StoredRequests } from './stored-requests.js';
+import type { NewStream, NotStored, StoredRequests } from './requests/stored-requests.js';
 
 /** A stream whose requests are stored and do not run yet, as given to the connection that is to follow it. */
 export interface OpenedStream {

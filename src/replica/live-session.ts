@@ -24,7 +24,7 @@ import {
 import type { NodeContext } from '../stream/node-context.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import { mayBeRefused, refusalOf } from './session-shape.js';
-import { EarlyCalls } from './early-calls.js';
+import { EarlyCalls } from './requests/early-calls.js';
 import { failureOf, ignoreClosed, noConnection, ServerMessages } from './server-messages.js';
 import { SessionUse } from './session-use.js';
 import type { ReplicaTransport } from './replica-transport.js';

@@ -74,6 +74,21 @@ it('a plain call on a warm session takes two scripts and no wake-up, on whicheve
   }
 });
 
+it('a call of a read-only tool on a warm session takes one script and no wake-up, on each node', async () => {
+  const nodes = await cluster.mount({ redis: own.server.url, leaseMs: LEASE_MS });
+  const [born, other] = nodes;
+  const client = newClient();
+  await client.initialize(born.url);
+  for (const node of [born, other]) {
+    await client.request(node.url, 'tools/list');
+    await settled(client, nodes);
+    const counts = await commandsDuring(async () => {
+      for (let at = 0; at < CALLS; at += 1) await callTool(client, node, 'look', { text: 'x' });
+    });
+    expect(cost(counts)).toEqual({ scripts: CALLS, wakeUps: 0 });
+  }
+});
+
 it('a call whose stream is on another node takes one wake-up for its answer', async () => {
   const nodes = await cluster.mount({ redis: own.server.url, leaseMs: LEASE_MS });
   const [executor, holder] = nodes;

@@ -117,7 +117,7 @@ const EXPECTED: Expected[] = [
       ...[
         'EndsReply',
         'EndsRequest',
-        'ForgetOperation',
+        ...['ExchangeOperation', 'ForgetOperation'],
         'HangUpOperation',
         'Holder',
         'JoinOptions',

@@ -15,7 +15,7 @@ import type { Ownership } from './ownership.js';
 import { readRequestHistory } from '../recovery/request-history.js';
 import type { ReplicaPool } from '../../replica/replica-pool.js';
 import type { CommitOutcome } from '../commit-outcome.js';
-import type { RequestRunner } from '../request-runner.js';
+import type { RequestRunner } from '../requests/request-runner.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 
 /** The executor of a stream, and whether it has begun. */

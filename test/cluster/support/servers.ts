@@ -11,7 +11,7 @@ import { McpServer as McpServerV2 } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import type { ServerLike } from '../../../src/index.js';
 import type { Happenings } from './happenings.js';
-import { tools, type BareServer, type Call } from './tools.js';
+import { annotationsOfTool, tools, type BareServer, type Call } from './tools.js';
 
 /** One replica of the test server. */
 export interface TestServer {
@@ -49,8 +49,10 @@ const builders: Record<Kind, (surroundings: Surroundings) => TestServer> = {
     const bare = server.server as unknown as TestServer['bare'];
     const around = subscribingV1(server.server, bare, surroundings);
     for (const name of Object.keys(tools)) {
-      server.registerTool(name, { inputSchema }, async (args, extra) =>
-        run(name, args, callV1(around(), extra)),
+      server.registerTool(
+        name,
+        { inputSchema, annotations: annotationsOfTool(name) },
+        async (args, extra) => run(name, args, callV1(around(), extra)),
       );
     }
     return { bare, server };
@@ -63,7 +65,10 @@ const builders: Record<Kind, (surroundings: Surroundings) => TestServer> = {
     const bare = server as unknown as TestServer['bare'];
     const around = subscribingV1(server, bare, surroundings);
     server.setRequestHandler(ListToolsRequestSchema, () => ({
-      tools: Object.keys(tools).map((name) => ({ name, inputSchema: { type: 'object' as const } })),
+      tools: Object.keys(tools).map((name) => ({
+        ...{ name, inputSchema: { type: 'object' as const } },
+        annotations: annotationsOfTool(name),
+      })),
     }));
     server.setRequestHandler(CallToolRequestSchema, ({ params }, extra) =>
       run(params.name, params.arguments ?? {}, callV1(around(), extra)),
@@ -94,15 +99,18 @@ export function buildModernServer({ nodeId, happenings }: Surroundings): McpServ
     happenings.happened('roots changed');
   });
   for (const name of Object.keys(tools)) {
-    server.registerTool(name, { inputSchema }, async (args, { sessionId = '', mcpReq, http }) =>
-      run(name, args, {
-        ...{ server: bare, nodeId: nodeId(), subscriptions, happenings, sessionId },
-        requestId: mcpReq.id,
-        progressToken: mcpReq._meta?.progressToken,
-        clientId: http?.authInfo?.clientId,
-        signal: mcpReq.signal,
-        notify: (notification) => mcpReq.notify(notification),
-      }),
+    server.registerTool(
+      name,
+      { inputSchema, annotations: annotationsOfTool(name) },
+      async (args, { sessionId = '', mcpReq, http }) =>
+        run(name, args, {
+          ...{ server: bare, nodeId: nodeId(), subscriptions, happenings, sessionId },
+          requestId: mcpReq.id,
+          progressToken: mcpReq._meta?.progressToken,
+          clientId: http?.authInfo?.clientId,
+          signal: mcpReq.signal,
+          notify: (notification) => mcpReq.notify(notification),
+        }),
     );
   }
   return server;

@@ -70,9 +70,17 @@ const counts = new WeakMap<object, number>();
 
 type Args = Record<string, unknown>;
 
+/** Returns the annotations of a tool. */
+export function annotationsOfTool(name: string) {
+  return { readOnlyHint: name === 'look' };
+}
+
 /** The tools of the test server. Each returns the text of its result; objects come as JSON. */
 export const tools: Record<string, (args: Args, call: Call) => Promise<unknown>> = {
   echo: ({ text }) => Promise.resolve(text),
+
+  /** The same, annotated as a tool that changes nothing. */
+  look: ({ text }) => Promise.resolve(text),
 
   whoami: (_args, { nodeId, sessionId, clientId }) =>
     Promise.resolve({ nodeId, sessionId, clientId }),

@@ -1,7 +1,7 @@
 /** Faults in requests that begin before they are stored. */
 import { RequestOpenings } from '../../../src/backplane/memory/request-openings.js';
-import { EarlyCalls } from '../../../src/replica/early-calls.js';
-import { ReadOnlyRequests } from '../../../src/replica/read-only-requests.js';
+import { EarlyCalls } from '../../../src/replica/requests/early-calls.js';
+import { ReadOnlyRequests } from '../../../src/replica/requests/read-only-requests.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 

@@ -1,12 +1,12 @@
 /** What is stored of a POST with requests, and what is said if it is not. */
-import type { OpenOperation, OperationResult, Position } from '../backplane/backplane.js';
-import type { Revision } from '../backplane/revision.js';
-import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/json/jsonrpc.js';
-import type { LiveSession } from '../replica/live-session.js';
-import type { Committed } from '../stream/commit-queue.js';
-import type { Followers } from '../stream/followers/followers.js';
-import type { NodeContext } from '../stream/node-context.js';
-import type { Inbound } from './messages/client-messages.js';
+import type { OpenOperation, OperationResult, Position } from '../../backplane/backplane.js';
+import type { Revision } from '../../backplane/revision.js';
+import type { JsonRpcMessage, JsonRpcRequest } from '../../protocol/json/jsonrpc.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import type { Committed } from '../../stream/commit-queue.js';
+import type { Followers } from '../../stream/followers/followers.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import type { Inbound } from '../messages/client-messages.js';
 
 /** A stored POST with requests. Its stream is open, and its requests do not run yet. */
 export interface StoredRequests {

@@ -1,13 +1,17 @@
-import type { Limits } from '../options/limits.js';
-import type { JsonRpcMessage, JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
-import { isNotification, isResponse } from '../protocol/json/jsonrpc.js';
-import type { DeliveryContext } from './replica.js';
+import type { Limits } from '../../options/limits.js';
+import type {
+  JsonRpcMessage,
+  JsonRpcRequest,
+  JsonRpcResponse,
+} from '../../protocol/json/jsonrpc.js';
+import { isNotification, isResponse } from '../../protocol/json/jsonrpc.js';
+import type { DeliveryContext } from '../replica.js';
 import { ReadOnlyRequests } from './read-only-requests.js';
-import type { ReplicaTransport } from './replica-transport.js';
-import type { EarlyCall } from './requests/early-call.js';
-import { HeldCalls } from './requests/early-call.js';
-import { takenOver } from './requests/request-errors.js';
-import type { Call, RunningCalls } from './requests/running-calls.js';
+import type { ReplicaTransport } from '../replica-transport.js';
+import type { EarlyCall } from './early-call.js';
+import { HeldCalls } from './early-call.js';
+import { takenOver } from './request-errors.js';
+import type { Call, RunningCalls } from './running-calls.js';
 
 /** The requests of a session that begin on this node before they are stored. */
 export class EarlyCalls {

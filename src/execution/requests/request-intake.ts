@@ -1,21 +1,21 @@
-import type { Operation } from '../backplane/backplane.js';
-import { auditFull } from '../protocol/errors.js';
-import { isRequest } from '../protocol/json/jsonrpc.js';
-import type { LiveSession } from '../replica/live-session.js';
-import type { DeliveryContext } from '../replica/replica.js';
-import type { ReplicaPool } from '../replica/replica-pool.js';
-import type { NodeContext } from '../stream/node-context.js';
-import type { BegunStreams } from '../stream/begun-streams.js';
-import { isHere, toReceiveOperation } from './messages/client-message-routing.js';
-import type { ClientMessages, Inbound } from './messages/client-messages.js';
-import { commitOutcome } from './commit-outcome.js';
-import type { Ownership } from './ownership/ownership.js';
+import type { Operation } from '../../backplane/backplane.js';
+import { auditFull } from '../../protocol/errors.js';
+import { isRequest } from '../../protocol/json/jsonrpc.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import type { DeliveryContext } from '../../replica/replica.js';
+import type { ReplicaPool } from '../../replica/replica-pool.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import type { BegunStreams } from '../../stream/begun-streams.js';
+import { isHere, toReceiveOperation } from '../messages/client-message-routing.js';
+import type { ClientMessages, Inbound } from '../messages/client-messages.js';
+import { commitOutcome } from '../commit-outcome.js';
+import type { Ownership } from '../ownership/ownership.js';
 import type { RequestRunner } from './request-runner.js';
 import type { EarlyIntake } from './early-intake.js';
-import { announcement } from './reserved-sessions.js';
+import { announcement } from '../reserved-sessions.js';
 import type { NewStream, NotStored, StoredRequests } from './stored-requests.js';
 import { GONE, openOperation, refusedBy } from './stored-requests.js';
-import type { SessionAccess } from './session-access.js';
+import type { SessionAccess } from '../session-access.js';
 
 /** Stores POSTs with requests, opens a stream for each, and begins the requests that this node is to run. */
 export class RequestIntake {

@@ -1,16 +1,16 @@
-import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
-import { isInitialized, isRequest } from '../protocol/json/jsonrpc.js';
-import { isSessionEnded } from '../protocol/errors.js';
-import type { LiveSession } from '../replica/live-session.js';
-import { nodeLost } from '../replica/requests/request-errors.js';
-import type { DeliveryContext } from '../replica/replica.js';
-import type { ReplicaPool } from '../replica/replica-pool.js';
-import type { NodeContext } from '../stream/node-context.js';
-import type { ClientMessages } from './messages/client-messages.js';
-import type { CommitOutcome } from './commit-outcome.js';
-import { recordFor } from './commit-outcome.js';
-import type { Ownership } from './ownership/ownership.js';
-import { introduced } from './reserved-sessions.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isInitialized, isRequest } from '../../protocol/json/jsonrpc.js';
+import { isSessionEnded } from '../../protocol/errors.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import { nodeLost } from '../../replica/requests/request-errors.js';
+import type { DeliveryContext } from '../../replica/replica.js';
+import type { ReplicaPool } from '../../replica/replica-pool.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import type { ClientMessages } from '../messages/client-messages.js';
+import type { CommitOutcome } from '../commit-outcome.js';
+import { recordFor } from '../commit-outcome.js';
+import type { Ownership } from '../ownership/ownership.js';
+import { introduced } from '../reserved-sessions.js';
 
 /** Hands requests that this node executes to the session's replica, and builds one if there is none. */
 export class RequestRunner {

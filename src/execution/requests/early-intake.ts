@@ -1,20 +1,24 @@
 import { setImmediate } from 'node:timers';
-import type { ExchangeOperation, OpenOperation, OperationResult } from '../backplane/backplane.js';
-import { LOG_START } from '../backplane/backplane.js';
-import type { Revision } from '../backplane/revision.js';
-import { auditFull } from '../protocol/errors.js';
-import { isRequest } from '../protocol/json/jsonrpc.js';
-import type { LiveSession } from '../replica/live-session.js';
-import type { DeliveryContext } from '../replica/replica.js';
-import type { EarlyAnswer } from '../replica/requests/early-call.js';
-import { EarlyCall } from '../replica/requests/early-call.js';
-import type { Call } from '../replica/requests/running-calls.js';
-import type { BegunStreams } from '../stream/begun-streams.js';
-import type { Committed } from '../stream/commit-queue.js';
-import { deliverToFollower } from '../stream/followers/deliver-to-followers.js';
-import type { NodeContext } from '../stream/node-context.js';
-import { isShownOnStandalone } from '../stream/shown-on.js';
-import type { Inbound } from './messages/client-messages.js';
+import type {
+  ExchangeOperation,
+  OpenOperation,
+  OperationResult,
+} from '../../backplane/backplane.js';
+import { LOG_START } from '../../backplane/backplane.js';
+import type { Revision } from '../../backplane/revision.js';
+import { auditFull } from '../../protocol/errors.js';
+import { isRequest } from '../../protocol/json/jsonrpc.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import type { DeliveryContext } from '../../replica/replica.js';
+import type { EarlyAnswer } from '../../replica/requests/early-call.js';
+import { EarlyCall } from '../../replica/requests/early-call.js';
+import type { Call } from '../../replica/requests/running-calls.js';
+import type { BegunStreams } from '../../stream/begun-streams.js';
+import type { Committed } from '../../stream/commit-queue.js';
+import { deliverToFollower } from '../../stream/followers/deliver-to-followers.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import { isShownOnStandalone } from '../../stream/shown-on.js';
+import type { Inbound } from '../messages/client-messages.js';
 import type { NewStream, NotStored, StoredRequests } from './stored-requests.js';
 import { GONE, openOperation, refusedBy } from './stored-requests.js';
 

@@ -1,7 +1,7 @@
-import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
-import type { ReplicaTransport } from './replica-transport.js';
-import type { ListedTool } from './tool-annotations.js';
-import { toolPagesOf, toolsIn } from './tool-annotations.js';
+import type { JsonRpcRequest, JsonRpcResponse } from '../../protocol/json/jsonrpc.js';
+import type { ReplicaTransport } from '../replica-transport.js';
+import type { ListedTool } from '../tool-annotations.js';
+import { toolPagesOf, toolsIn } from '../tool-annotations.js';
 
 /** Requests that change nothing, by their definition. A call of a tool changes nothing if the tool is annotated so. */
 const READ_ONLY: ReadonlySet<string> = new Set([
