@@ -83,7 +83,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
   });
 
   it('a call that may change something is stored before it begins', async () => {
-    const { client, url, steps, hooks } = await startKnown(openStore()(), {
+    const { client, url, steps } = await startKnown(openStore()(), {
       tools: {
         'change-late': () => {
           steps.push('ran');
