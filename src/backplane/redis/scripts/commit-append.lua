@@ -4,5 +4,6 @@
 --
 -- Returns what commit.lua would.
 
+--- @include "plain/plain-append"
 --- @include "commit/append"
 --- @include "commit/run-step"

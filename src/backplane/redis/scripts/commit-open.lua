@@ -4,5 +4,6 @@
 --
 -- Returns what commit.lua would.
 
+--- @include "plain/plain-open"
 --- @include "commit/open"
 --- @include "commit/run-step"
