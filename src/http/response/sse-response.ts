@@ -52,7 +52,7 @@ export const SSE_HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
-/** A page of events is sent in parts of about so many characters, or of `maxBufferedBytes` if that is less. */
+/** A page of events is sent in parts of about so many characters. */
 const SENT_AT_ONCE = 64 * 1024;
 
 /** How long an ended connection may take to send what is buffered. */
@@ -67,7 +67,6 @@ export class SseConnection implements Sink {
   /** Text that is written together with the next text. */
   private held = '';
   private corked = false;
-  private readonly sentAtOnce: number;
   /** The events of a page that were not sent yet. */
   private page = '';
   private cancelFlush = nothing;
@@ -82,7 +81,6 @@ export class SseConnection implements Sink {
     private readonly settings: SseSettings,
     private readonly onClose: () => void,
   ) {
-    this.sentAtOnce = Math.min(SENT_AT_ONCE, settings.maxBufferedBytes);
     closing.add(() => this.onClosed());
   }
 
@@ -124,7 +122,7 @@ export class SseConnection implements Sink {
       this.page += text;
     }
     if (end) this.held += this.takePage();
-    else if (!this.corked || this.page.length >= this.sentAtOnce) this.sendPage();
+    else if (!this.corked || this.isPageFull()) this.sendPage();
     // The text is written together with the end, which comes next.
     if (end) return true;
     // If the socket's own buffer takes the text, no `drain` follows, so do not wait for one.
@@ -182,6 +180,13 @@ export class SseConnection implements Sink {
   private linger(): void {
     if (this.res.writableLength === 0) return;
     this.cancelAge = this.settings.clock.after(LINGER_MS, () => cut(this.res));
+  }
+
+  /** True if the events have to be sent now. Only then does `write` find out that the client takes no more. */
+  private isPageFull(): boolean {
+    const { length } = this.page;
+    const buffered = this.res.writableLength + length;
+    return length >= SENT_AT_ONCE || buffered > this.settings.maxBufferedBytes;
   }
 
   private takePage(): string {
