@@ -18,7 +18,7 @@ import { isMalformed } from '../../src/backplane/redis/malformed-session.js';
 import { RedisKeys } from '../../src/backplane/redis/redis-keys.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
 import { ownRedis } from './support/own-redis.js';
-import { MALLORY, append, open, receive, type TestNode } from './suite/rig.js';
+import { MALLORY, append, exchange, open, receive, type TestNode } from './suite/rig.js';
 
 const own = ownRedis();
 const TTL_MS = 60_000;
@@ -92,6 +92,7 @@ async function begun(): Promise<string> {
 /** A stream that this node opens begins with its id. */
 const streamOf = (name: string) => `${node.id}${name}`;
 const request = (more = {}) => open(streamOf('call'), ['2'], { revision, most: 3, ...more });
+const exchanged = (more = {}) => exchange(streamOf('both'), '4', { revision, most: 3, ...more });
 const answer = (more = {}) => append(streamOf('call'), 'answer', { ends: '2', ...more });
 
 function keysOf(sessionId: string) {
@@ -184,12 +185,56 @@ it('plain calls, one after another and side by side, are stored as by the genera
   await both(open(streamOf('other'), ['3'], { revision }));
   await both(answer());
   await both(append(streamOf('other'), 'answer', { ends: '3' }));
+  expect(await both(exchanged())).toContain(' exchanged ');
   const state = await both(request());
   expect(state).toContain(`"run","1"`);
   expect(await both(answer())).toContain('"run","0"');
 });
 
+it('a plain exchange takes six commands within its script', async () => {
+  await own.leaveAll();
+  const before = await commandCounts(own.admin);
+  const now = String(Date.now());
+  await own.admin.hset(keysOf(special)[1], 'kept', now, 'trimmed', now);
+  await carryOut(special, exchanged(), false);
+  const after = await commandCounts(own.admin);
+  const { evalsha = 0, eval: whole = 0, hset = 0, ...within } = commandsBetween(before, after);
+  expect(evalsha + whole).toBe(1);
+  // One is that of this test.
+  expect(hset - 1).toBe(1);
+  expect(within).toEqual({ hmget: 2, time: 1, xadd: 2 });
+});
+
 describe('is left to the general code:', () => {
+  it.each<[string, () => Operation, (() => unknown)?]>([
+    ['of another principal', () => exchanged({ principal: MALLORY })],
+    ['of a node with the first replica', () => exchanged({ revision: '1' })],
+    ['of a node with an older replica', () => exchanged({ revision: `1.${node.id}:1.` })],
+    ['with a trace', () => exchanged({ trace: '00-1-1-00' })],
+    ['of a failure', () => exchanged({ failed: true })],
+    ['beyond the limit', () => exchanged({ most: 0 })],
+    ['at the limit', () => exchanged({ most: 1 })],
+    [
+      'at the limit of a session without a number',
+      () => exchanged({ most: 1 }),
+      () => setFields({ run: undefined }),
+    ],
+    ['of a request that runs', () => exchange(streamOf('both'), '2', { revision })],
+    ['of a large message', () => exchanged({ message: LARGE }), () => (head.maxBytes = '')],
+    ['of a large answer', () => exchanged({ answer: LARGE }), () => (head.maxBytes = '')],
+    [
+      'in a session without calls',
+      exchanged,
+      () => change(([record]) => own.admin.hdel(record, 'called')),
+    ],
+    ['of a node that is not in the list', exchanged, () => setFields({ reps: 'other' })],
+  ])('an exchange %s', async (_, operation, prepare) => {
+    await both(request());
+    await prepare?.();
+    await both(operation());
+    await both(answer());
+  });
+
   it.each<[string, () => Operation, (() => unknown)?]>([
     ['of another principal', () => request({ principal: MALLORY })],
     ['of a node without the replica', () => request({ revision: undefined })],
@@ -316,6 +361,7 @@ describe('is left to the general code:', () => {
     await both(request());
     await prepare();
     await both(answer());
+    await both(exchanged());
     await both(request());
   });
 

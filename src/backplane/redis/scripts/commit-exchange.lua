@@ -4,5 +4,6 @@
 --
 -- Returns what commit.lua would.
 
+--- @include "plain/plain-exchange"
 --- @include "commit/exchange"
 --- @include "commit/run-step"

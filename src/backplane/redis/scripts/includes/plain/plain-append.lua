@@ -3,7 +3,7 @@
 --- @include "plain/plain-step"
 
 do
-  local stream, ends, mark, effect, _, _, condition, _, coalesce, has, message = unpack(ARGV, 13)
+  local stream, ends, mark, effect, _, _, condition, _, coalesce, has, message = unpack(ARGV, 13, 23)
   local node, call = ARGV[1], redis.call
   if #KEYS == 3 and #ARGV == 23 and ARGV[11] == '' and ARGV[12] == 'append' and ends ~= '' and mark == '' and effect == ''
     and condition == '' and coalesce == '' and has == '1' and string.sub(stream, 1, #node) == node then
@@ -21,7 +21,7 @@ do
         -- A full Redis refuses only the first write of a script, and no removal. So it stores the answer even then.
         call('HDEL', KEYS[2], n, h, x, p, b, r, 'a:' .. stream, 'd:' .. stream, 'o:' .. stream)
         local id = call('XADD', KEYS[3], 'MAXLEN', ARGV[6], '*', 'o', stored[2], 's', stream, 'n', last + 1, 'm', message, 'e', '1')
-        call('HSET', KEYS[2], 't:' .. node, ARGV[2], 'bytes', logged, 'run', stored[3] - 1)
+        call('HSET', KEYS[2], 't:' .. node, ARGV[2], 'bytes', logged, 'run', (stored[3] or 0) - 1)
         local previous = last == '0' and '' or ms .. '-' .. counter
         return revision .. ' appended ' .. last + 1 .. ' ' .. id .. ' ' .. string.sub(holder, #node + 2) .. ' 1 ' .. previous
       end
