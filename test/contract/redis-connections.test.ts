@@ -1,14 +1,16 @@
 /** Which connections a node opens, and with which settings. */
 import { once } from 'node:events';
-import { connect, type AddressInfo } from 'node:net';
+import { connect, Socket, type AddressInfo } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { Redis } from 'ioredis';
-import { describe, expect, it } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { CERTIFICATE, PRIVATE_KEY } from './support/certificate.js';
 import { ownRedis } from './support/own-redis.js';
 import { ALICE, append, eventually, receive, type TestNode } from './suite/rig.js';
 
+const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 const own = ownRedis();
 
 describe('the connections of a node', () => {
@@ -27,6 +29,29 @@ describe('the connections of a node', () => {
     });
     expect(await own.admin.exists(`${own.prefix}:node:${node.id}`)).toBe(0);
   });
+});
+
+// A system call for each command costs more than the rest of the command.
+it('commands of one turn of the event loop go out in one write while Redis has others to answer', async () => {
+  const { backplane, id } = await own.join();
+  const writev = vi.spyOn(Socket.prototype, '_writev');
+  const written = (): number[] => writev.mock.calls.map(([commands]) => commands.length);
+  const look = (): Promise<Set<string>> => backplane.alive([id]);
+  try {
+    // Redis has nothing to do, so these do not wait for the end of the turn.
+    const looks = [look(), look()];
+    await nextTick();
+    expect(written()).toEqual([2]);
+    // These come in two ticks of one turn.
+    looks.push(look(), look());
+    await nextTick();
+    looks.push(look());
+    await nextTurn();
+    expect(written()).toEqual([2, 3]);
+    for (const alive of await Promise.all(looks)) expect(alive).toEqual(new Set([id]));
+  } finally {
+    writev.mockRestore();
+  }
 });
 
 // A GET waited behind others of its session. Its client had gone and come back to another node, and lost the stream there.

@@ -26,6 +26,7 @@ export class Script {
   /** The connections over which the whole script was sent. */
   readonly sent = new WeakSet();
   readonly hash: string;
+  private readonly byHash: string;
 
   /**
    * `declaredAgain` is how many keys a call declares when it is sent again. While a cluster moves the slot of the keys to
@@ -42,6 +43,7 @@ export class Script {
     private readonly inOrder = false,
   ) {
     this.hash = createHash('sha1').update(lua).digest('hex');
+    this.byHash = bulk('evalsha') + bulk(this.hash);
   }
 
   /** Calls the script. `args` are its keys, followed by the other arguments. */
@@ -58,12 +60,24 @@ export class Script {
     return false;
   }
 
-  /** Returns the arguments of EVAL or EVALSHA. With `isAgain`, fewer keys are declared. */
-  argumentsOf(args: Argument[], isWhole: boolean, isAgain: boolean): string[] {
+  /** Returns EVAL or EVALSHA in the form in which Redis reads commands. With `isAgain`, fewer keys are declared. */
+  commandText(args: Argument[], isWhole: boolean, isAgain: boolean): string {
     const declared = isAgain ? this.declaredAgain : this.keys;
-    const first = isWhole ? this.lua : this.hash;
-    return [first, declared, ...args.slice(0, declared), ...args.slice(this.keys)].map(String);
+    const undeclared = this.keys - declared;
+    let text = `*${3 + args.length - undeclared}\r\n`;
+    text += isWhole ? bulk('eval') + bulk(this.lua) : this.byHash;
+    text += bulk(declared);
+    for (let at = 0; at < args.length; at += 1) {
+      if (at < declared || at >= this.keys) text += bulk(args[at] ?? '');
+    }
+    return text;
   }
+}
+
+/** Returns an argument in the form in which Redis reads it. */
+function bulk(argument: Argument): string {
+  const text = String(argument);
+  return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }
 
 class ScriptCall extends Command {
@@ -82,7 +96,7 @@ class ScriptCall extends Command {
     again: () => void,
   ) {
     // ioredis needs one key, for the slot. It shows arguments in traces and errors. The others contain data of clients, so
-    // they are set only while the command is written.
+    // ioredis does not get them.
     super('evalsha', [script.hash, '1', all[0] ?? ''], { replyEncoding: 'utf8' });
     this.mayPass = gate?.begin();
     const { reject, resolve } = this;
@@ -109,31 +123,20 @@ class ScriptCall extends Command {
     };
   }
 
-  override toWritable(socket: object): string | Buffer {
+  override toWritable(socket: object): string {
     const { script, all } = this;
     this.heldBack = this.mayPass?.(socket) === false;
     if (this.heldBack) {
       this.trusting = undefined;
       this.gate?.onHeldBack();
       // ioredis expects a reply.
-      return this.written(socket, 'ping', []);
+      return `*1\r\n${bulk('ping')}`;
     }
     this.trusting = script.goesByHash(socket) ? socket : undefined;
     const isWhole = this.trusting === undefined;
     const { isAgain } = this;
     this.isAgain = true;
-    const args = script.argumentsOf(all, isWhole, isAgain);
-    return this.written(socket, isWhole ? 'eval' : 'evalsha', args);
-  }
-
-  private written(socket: object, name: string, args: string[]): string | Buffer {
-    const shown = { name: this.name, args: this.args };
-    Object.assign(this, { name, args });
-    try {
-      return super.toWritable(socket);
-    } finally {
-      Object.assign(this, shown);
-    }
+    return script.commandText(all, isWhole, isAgain);
   }
 
   /**

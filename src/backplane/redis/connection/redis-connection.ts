@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import type { Cluster, Redis } from 'ioredis';
 import { Command as RedisCommand } from 'ioredis';
 import type { Pauses } from '../../../protocol/timing/backoff.js';
@@ -11,12 +12,6 @@ import { isTransient } from './retryable-replies.js';
 import type { Scripted } from '../commands/scripts.js';
 import { defineScripts } from '../commands/scripts.js';
 import { ServerCheck } from './server-check.js';
-
-/**
- * How many commands the first write of a turn has. Measured with 8, 16 and 64 callers on two processors: with fewer commands,
- * the write costs more than it gains. With more, Redis gets its first command too late.
- */
-const FIRST_TOGETHER = 4;
 
 type NetStream = Redis['stream'];
 export type Client = Scripted<Redis> | Scripted<Cluster>;
@@ -68,11 +63,11 @@ export class CommandConnection {
   private lastError: Error | undefined;
   private closed = false;
   private readonly timeouts: SharedTimer;
-  /** The writes of this turn: the size of the next write, and how many commands still fit into the current one. */
-  private readonly turns = new Map<NetStream, { write: number; room: number }>();
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
   private readonly waiting = new Set<{ number: number; resolve: () => void }>();
   private calls = 0;
+  /** How many calls have begun and are not over. */
+  private underWay = 0;
 
   constructor(
     source: string | Redis | Cluster,
@@ -223,6 +218,7 @@ export class CommandConnection {
     return new Promise((resolve, reject) => {
       const call: Call = { number: this.calls, expired: false, leave: undefined };
       this.calls += 1;
+      this.underWay += 1;
       const received = this.received();
       const giveUp = (): void => {
         call.expired = true;
@@ -234,10 +230,12 @@ export class CommandConnection {
       const cancelTimer = this.timeouts.after(() => setImmediate(giveUp));
       this.attempt(command, call).then(
         (result) => {
+          this.underWay -= 1;
           cancelTimer();
           resolve(result);
         },
         (error: unknown) => {
+          this.underWay -= 1;
           cancelTimer();
           reject(asUnavailable(error));
         },
@@ -310,30 +308,19 @@ export class CommandConnection {
   }
 
   /**
-   * Gathers the commands of one turn of the event loop into few writes, because a system call per command costs more than
-   * the rest of it. A single write would be too late: Redis would idle until the whole turn was written, and this process
-   * until Redis had answered all. So the first write has a few commands, and each later write twice as many.
+   * Gathers commands into one write, because a system call per command costs more than the rest of it. While Redis has
+   * other commands to answer, the write waits for the end of the turn of the event loop. In one turn, several replies may be
+   * read one after the other, and each of them lets calls go on. If Redis has nothing else to do, the write does not wait
+   * that long.
    */
   private gather(): void {
     for (const { stream } of this.masters()) {
       // Without a connection nothing is sent.
-      if ((stream as NetStream | undefined) === undefined) continue;
-      const turn = this.turns.get(stream);
-      if (turn === undefined) {
-        this.turns.set(stream, { room: FIRST_TOGETHER - 1, write: FIRST_TOGETHER });
-        stream.cork();
-        process.nextTick(() => {
-          this.turns.delete(stream);
-          stream.uncork();
-        });
-      } else if (turn.room > 0) {
-        turn.room -= 1;
-      } else {
-        stream.uncork();
-        stream.cork();
-        turn.write *= 2;
-        turn.room = turn.write - 1;
-      }
+      if ((stream as NetStream | undefined) === undefined || stream.writableCorked > 0) continue;
+      stream.cork();
+      const write = (): void => stream.uncork();
+      if (this.underWay > 1) setImmediate(write);
+      else process.nextTick(write);
     }
   }
 
