@@ -1,5 +1,5 @@
 -- What the scripts of plain steps have in common. A plain step is one that a plain call needs: it opens the stream of one request, or
--- logs the answer that ends it, or logs both at once, and there is nothing else to do. The general code, which follows, would do the
+-- logs the answer that ends it, or logs both at once. There is nothing else to do in it. The general code, which follows, would do the
 -- same, and takes more than twice as long: it defines some sixty functions and fills some twenty tables, in each run. So a plain step
 -- has little of either.
 --
