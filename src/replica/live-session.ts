@@ -294,7 +294,7 @@ export class LiveSession {
     } finally {
       if (failure !== 'withdrawn')
         this.node.telemetry?.requestEnded({ stream, id: request.id }, told, failure);
-      this.early.learn(request, told);
+      else if (call.cancelled === true) this.cancelled(request.id); // it may be about to run again
       unpin();
     }
   }
@@ -338,15 +338,15 @@ export class LiveSession {
       await this.initializeExchange.stored; // the message came after the answer, and is stored like any other
       if (isResponse(message)) return; // a second answer to `initialize`
     }
+    this.early.observe(message);
     if (isResponse(message)) {
-      await this.early.inOrder(message, undefined, () => this.answer(message));
+      await this.early.inOrder(undefined, () => this.answer(message));
       return;
     }
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;
-    const store = () => this.messages.store(message, call?.stream);
-    const stored = await this.early.inOrder(message, call, store);
+    const stored = await this.early.inOrder(call, () => this.messages.store(message, call?.stream));
     if (stored === 'gone') throw sessionEnded();
     if (stored === 'withdrawn') throw noConnection(relatedTo);
     if (stored === 'executionLost' && call !== undefined) throw noConnection(relatedTo);

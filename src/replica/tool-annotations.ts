@@ -1,3 +1,4 @@
+import { isObject } from '../protocol/json/jsonrpc.js';
 import type { ReplicaTransport } from './replica-transport.js';
 
 /** How many pages of a tool list are read. The list of a faulty server may never end. */
@@ -18,17 +19,19 @@ export async function* toolPagesOf(
     const params = cursor === undefined ? undefined : { cursor };
     const answer = await transport?.query('tools/list', params);
     if (answer === undefined || !('result' in answer)) return;
-    const { tools, nextCursor } = answer.result as { tools?: unknown; nextCursor?: unknown };
-    yield toolsIn(tools);
+    const { tools, nextCursor } = toolPageOf(answer.result);
+    yield tools;
     if (nextCursor === undefined) return;
     cursor = nextCursor;
   }
 }
 
-/** Returns the tools of a list that a server has sent. */
-export function toolsIn(list: unknown): ListedTool[] {
-  if (!Array.isArray(list)) return [];
-  return list.filter((tool): tool is ListedTool => typeof tool === 'object' && tool !== null);
+/** Reads one page of a tool list that a server has sent. */
+export function toolPageOf(result: unknown): { tools: ListedTool[]; nextCursor: unknown } {
+  const { tools, nextCursor } = isObject(result) ? result : {};
+  const list: unknown[] = Array.isArray(tools) ? tools : [];
+  const isTool = (tool: unknown): tool is ListedTool => typeof tool === 'object' && tool !== null;
+  return { tools: list.filter(isTool), nextCursor };
 }
 
 /** Asks the server for the annotations of a tool. */

@@ -227,6 +227,7 @@ export class CommitQueue {
     if (reply.status === 'ok') {
       for (const result of reply.results) {
         if ('position' in result) this.horizon.saw(result.position.logId);
+        else if (result.status === 'exchanged') this.horizon.saw(result.answered.logId);
       }
       if (reply.becameOwner === true) this.refuseOutdated(sessionId);
     }

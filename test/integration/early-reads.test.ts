@@ -9,13 +9,17 @@ import { newGate } from './support/gate.js';
 import { say, scriptedServer, type Tools } from './support/scripted-server.js';
 import { openSession, rawClient, startNode, STORES, type NodeOptions } from './support/serve.js';
 
+interface Hooks {
+  /** Called before each commit. What it returns is waited for. */
+  before: ((commit: Commit) => Promise<void> | undefined) | undefined;
+  /** Called after each commit, before its reply is known. What it returns is waited for. */
+  after?: (() => Promise<void>) | undefined;
+}
+
 /** What nodes store: for each commit, the types of its operations. */
 function recording(store: Backplane) {
   const steps: string[] = [];
-  /** Called before each commit. What it returns is waited for. */
-  const hooks = {
-    before: undefined as ((commit: Commit) => Promise<void> | undefined) | undefined,
-  };
+  const hooks: Hooks = { before: undefined };
   const backplane: Backplane = {
     join(options) {
       const joined = store.join(options);
@@ -23,7 +27,9 @@ function recording(store: Backplane) {
       joined.commit = async (given) => {
         await hooks.before?.(given);
         steps.push(given.operations.map(({ type }) => type).join('+'));
-        return commit(given);
+        const reply = await commit(given);
+        await hooks.after?.();
+        return reply;
       };
       return joined;
     },
@@ -202,6 +208,34 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(steps).toEqual(['exchange', 'open', 'append']);
   });
 
+  it('a request that is cancelled through another node while its replica is stale does not run again', async () => {
+    const store = openStore();
+    const aborted = newGate();
+    let runs = 0;
+    const tools: Tools = {
+      slow: ({ extra }) => {
+        runs += 1;
+        extra.signal.addEventListener('abort', aborted.open);
+        return aborted.opened.then(() => 'late');
+      },
+    };
+    const { client, url, hooks } = await startKnown(store(), { tools });
+    const other = await startNode({ backplane: store() });
+    hooks.before = async () => {
+      hooks.before = undefined;
+      await client.request(other.url, 'logging/setLevel', { level: 'error' });
+    };
+    hooks.after = async () => {
+      hooks.after = undefined;
+      await client.post(other.url, notification('notifications/cancelled', { requestId: 7 }));
+      await aborted.opened;
+    };
+    const { sse } = await client.post(url, call(7, 'slow'));
+    await sse.untilEnded();
+    expect(sse.messages).toEqual([]);
+    expect(runs).toBe(1);
+  });
+
   it('a cancellation in the same turn finds its request', async () => {
     const gate = newGate();
     let isAborted = false;
@@ -260,6 +294,23 @@ it('no more calls begin than may run at a time', async () => {
   gate.open();
 });
 
+// Answered calls do not count as running. Their answers must not fill the memory while the backplane stores nothing.
+it('no more calls begin than may run while their answers cannot be stored', async () => {
+  const gate = newGate();
+  const { client, url, steps, hooks } = await startKnown(memoryBackplane(), {
+    limits: { requestsPerSession: 3 },
+  });
+  const { client: another } = await openSession(url);
+  hooks.before = ({ sessionId }) => (sessionId === client.sessionId ? gate.opened : undefined);
+  const answers = Array.from({ length: 8 }, (_, id) => client.post(url, call(id + 1, 'echo')));
+  // What came before this request has begun when it is answered.
+  for (let at = 0; at < 3; at += 1) await another.request(url, 'ping');
+  steps.splice(0);
+  gate.open();
+  await Promise.all(answers);
+  expect(steps.join('+').match(/exchange/g)).toHaveLength(3);
+});
+
 it('tools that the client has not listed here are asked for once, after two calls', async () => {
   const store = memoryBackplane();
   let lists = 0;
@@ -316,4 +367,43 @@ it('the tools are forgotten when the server says that their list has changed', a
   record.steps.splice(0);
   await client.request(url, 'tools/call', { name: 'flip', arguments: {} });
   expect(record.steps.filter((step) => step.includes('exchange'))).toEqual([]);
+});
+
+it.each([
+  [
+    'in the name of a call that has ended',
+    async (changed: () => Promise<void>, answered: () => Promise<unknown>) => {
+      await answered();
+      await changed();
+    },
+  ],
+  [
+    'while their list is being stored',
+    async (changed: () => Promise<void>, answered: () => Promise<unknown>, hooks: Hooks) => {
+      hooks.before = () => {
+        hooks.before = undefined;
+        return changed();
+      };
+      await answered();
+    },
+  ],
+])('the tools are forgotten when the server says %s that they have changed', async (_, act) => {
+  const says: (() => Promise<void>)[] = [];
+  const { client, url, steps, hooks } = await startKnown(memoryBackplane(), {
+    tools: {
+      remember: ({ extra }) => {
+        says.push(() => extra.sendNotification({ method: 'notifications/tools/list_changed' }));
+        return 'ok';
+      },
+    },
+  });
+  await client.request(url, 'tools/call', { name: 'remember', arguments: {} });
+  await act(
+    async () => says[0]?.(),
+    () => client.request(url, 'tools/list'),
+    hooks,
+  );
+  steps.splice(0);
+  await client.request(url, 'tools/call', { name: 'echo', arguments: {} });
+  expect(steps.filter((step) => step.includes('exchange'))).toEqual([]);
 });

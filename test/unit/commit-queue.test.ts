@@ -97,6 +97,23 @@ describe('the commit queue of a session', () => {
     await commitQueue.idle();
   });
 
+  // After a failover, a log id that was given out again would let a cursor of a lost answer name another message.
+  it('asks for log ids after those of an exchange', async () => {
+    const { commits, commitQueue } = setUp();
+    const exchanged = {
+      status: 'exchanged' as const,
+      asked: { n: 0, logId: '5-0' },
+      answered: { n: 1, logId: '5-1' },
+    };
+    void commitQueue.store('s', [say('stands for an exchange')], true);
+    await settled();
+    await commits.answer({ status: 'ok', revision: '1', results: [exchanged] });
+    void commitQueue.store('s', [say('next')], true);
+    await settled();
+    expect(commits.seen[1]).toMatchObject({ after: '5-1' });
+    await commits.answer();
+  });
+
   it('puts what is submitted in one turn into one commit', async () => {
     const { commits, commitQueue } = setUp();
     const submitted = [

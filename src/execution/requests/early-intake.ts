@@ -54,12 +54,12 @@ export class EarlyIntake {
     if (!live.early.mayBegin(request)) return undefined;
 
     const askedAt = clock.elapsed();
+    const open = openOperation(this.node, { ...inbound, requests: [request] }, stream, revision);
     let answer: EarlyAnswer | undefined;
     let send: (committed: Promise<Committed | 'gone'>) => void = () => undefined;
     const committing = new Promise<Committed | 'gone'>((resolve) => (send = resolve));
     const early = new EarlyCall((given) => {
       answer = given;
-      const open = openOperation(this.node, { ...inbound, requests: [request] }, stream, revision);
       const operation = given === undefined ? open : exchangeOf(open, revision, given);
       send(this.node.commitQueue.submit(live.id, [operation]));
     });

@@ -1,9 +1,5 @@
 import type { Limits } from '../../options/limits.js';
-import type {
-  JsonRpcMessage,
-  JsonRpcRequest,
-  JsonRpcResponse,
-} from '../../protocol/json/jsonrpc.js';
+import type { JsonRpcMessage, JsonRpcRequest } from '../../protocol/json/jsonrpc.js';
 import { isNotification, isResponse } from '../../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica.js';
 import { ReadOnlyRequests } from './read-only-requests.js';
@@ -17,6 +13,8 @@ import type { Call, RunningCalls } from './running-calls.js';
 export class EarlyCalls {
   private readonly held = new HeldCalls();
   private readonly readOnly = new ReadOnlyRequests();
+  /** How many requests have begun and are not stored yet. They may have been answered. */
+  private unstored = 0;
   /** Settles when the last message that waits for its turn has been submitted. `undefined`: none waits. */
   private last: Promise<void> | undefined;
 
@@ -32,13 +30,15 @@ export class EarlyCalls {
 
   /**
    * Whether a request may begin before it is stored: it changes nothing, there is a server object, no request with this id runs
-   * here, and not too many run. The backplane may still refuse it.
+   * here, and not too many run or have answers that wait to be stored. The backplane may still refuse it.
    */
   mayBegin(request: JsonRpcRequest): boolean {
     const transport = this.session.transport();
+    const most = this.limits.requestsPerSession;
     return (
       transport !== undefined &&
-      this.calls.size < this.limits.requestsPerSession &&
+      this.calls.size < most &&
+      this.unstored < most &&
       this.calls.get(request.id) === undefined &&
       this.readOnly.includes(request, transport)
     );
@@ -48,6 +48,8 @@ export class EarlyCalls {
   begin(call: Call, early: EarlyCall, context: DeliveryContext): void {
     this.calls.add(call);
     this.held.hold(early);
+    this.unstored += 1;
+    void early.outcome.then(() => (this.unstored -= 1));
     this.session.run(call.request, context);
   }
 
@@ -56,20 +58,27 @@ export class EarlyCalls {
     this.held.release();
   }
 
-  /**
-   * Calls `store`, which stores a message of the server, in the order of the calls. If the message belongs to a request that is not
-   * stored yet, it waits until it is, and so do all messages after it. Without the request, it is not stored.
-   */
-  async inOrder<T>(
-    message: JsonRpcMessage,
-    call: Call | undefined,
-    store: () => Promise<T>,
-  ): Promise<T | 'withdrawn'> {
+  /** Learns from each message of the server, in the order in which the server sends them. */
+  observe(message: JsonRpcMessage): void {
+    if (isResponse(message)) {
+      const call = this.calls.get(message.id);
+      const transport = this.session.transport();
+      if (call !== undefined && transport !== undefined)
+        this.readOnly.learn(call.request, message, transport);
+      return;
+    }
     if (isNotification(message) && message.method === 'notifications/tools/list_changed') {
       this.readOnly.forget();
     }
     // In the log, a message comes after the requests that were there before.
-    if (!isResponse(message)) this.held.release();
+    this.held.release();
+  }
+
+  /**
+   * Calls `store`, which stores a message of the server, in the order of the calls. If the message belongs to a request that is not
+   * stored yet, it waits until it is, and so do all messages after it. Without the request, it is not stored.
+   */
+  async inOrder<T>(call: Call | undefined, store: () => Promise<T>): Promise<T | 'withdrawn'> {
     const early = call?.early;
     if (early === undefined && this.last === undefined) return store();
     early?.open();
@@ -91,11 +100,5 @@ export class EarlyCalls {
       this.session.transport()?.deliver(takenOver(id));
     }
     early.settle({ kind: 'withdrawn' });
-  }
-
-  /** Learns from each answer which requests change nothing. */
-  learn(request: JsonRpcRequest, response: JsonRpcResponse | undefined): void {
-    const transport = this.session.transport();
-    if (transport !== undefined) this.readOnly.learn(request, response, transport);
   }
 }

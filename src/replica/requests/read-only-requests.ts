@@ -1,7 +1,7 @@
 import type { JsonRpcRequest, JsonRpcResponse } from '../../protocol/json/jsonrpc.js';
 import type { ReplicaTransport } from '../replica-transport.js';
 import type { ListedTool } from '../tool-annotations.js';
-import { toolPagesOf, toolsIn } from '../tool-annotations.js';
+import { toolPageOf, toolPagesOf } from '../tool-annotations.js';
 
 /** Requests that change nothing, by their definition. A call of a tool changes nothing if the tool is annotated so. */
 const READ_ONLY: ReadonlySet<string> = new Set([
@@ -21,9 +21,7 @@ export class ReadOnlyRequests {
   /** The server object whose tools are known. A new one may have other tools. */
   private known: ReplicaTransport | undefined;
   private tools: ReadonlySet<unknown> = NONE;
-  /** The server object whose calls are counted. */
-  private counted: ReplicaTransport | undefined;
-  private calls = 0;
+  private counted: CountedCalls | undefined;
 
   /** Whether the request changes nothing if this server object runs it. */
   includes({ method, params }: JsonRpcRequest, transport: ReplicaTransport): boolean {
@@ -36,14 +34,13 @@ export class ReadOnlyRequests {
   /** Learns from a request that this server object has answered. Asks it for its tools if they are not known. */
   learn(
     { method, params }: JsonRpcRequest,
-    response: JsonRpcResponse | undefined,
+    response: JsonRpcResponse,
     transport: ReplicaTransport,
   ): void {
-    if (method === LIST && response !== undefined && 'result' in response) {
+    if (method === LIST && 'result' in response) {
       // A list that has pages is asked for by this class, because pages of two times may not fit together.
-      const { tools, nextCursor } = response.result as { tools?: unknown; nextCursor?: unknown };
-      if (params?.cursor === undefined && nextCursor === undefined)
-        this.know(transport, toolsIn(tools));
+      const { tools, nextCursor } = toolPageOf(response.result);
+      if (params?.cursor === undefined && nextCursor === undefined) this.know(transport, tools);
     } else if (method === CALL && this.known !== transport) this.count(transport);
   }
 
@@ -54,18 +51,18 @@ export class ReadOnlyRequests {
   }
 
   private count(transport: ReplicaTransport): void {
-    if (this.counted !== transport) this.calls = 0;
-    this.counted = transport;
-    this.calls += 1;
+    if (this.counted?.transport !== transport) this.counted = { transport, calls: 0 };
+    this.counted.calls += 1;
     // A server object that is shut down while it is asked has no use for its tools.
-    if (this.calls === ASK_AFTER) this.ask(transport).catch(() => undefined);
+    if (this.counted.calls === ASK_AFTER) this.ask(this.counted).catch(() => undefined);
   }
 
   /** Asks the server for its tools. If their list changes meanwhile, the answer does not count. */
-  private async ask(transport: ReplicaTransport): Promise<void> {
+  private async ask(counted: CountedCalls): Promise<void> {
+    const { transport } = counted;
     const all: ListedTool[] = [];
     for await (const tools of toolPagesOf(transport)) all.push(...tools);
-    if (this.counted === transport && !transport.closed) this.know(transport, all);
+    if (this.counted === counted && !transport.closed) this.know(transport, all);
   }
 
   private know(transport: ReplicaTransport, tools: ListedTool[]): void {
@@ -76,11 +73,19 @@ export class ReadOnlyRequests {
   }
 }
 
+/** The calls of tools that a server object has handled while its tools were not known. */
+interface CountedCalls {
+  readonly transport: ReplicaTransport;
+  calls: number;
+}
+
 const NONE: ReadonlySet<unknown> = new Set();
 /** The last set. The server objects of a node mostly have the same tools, and share it. */
 let last = NONE;
 
 function shared(names: unknown[]): ReadonlySet<unknown> {
-  if (names.length !== last.size || !names.every((name) => last.has(name))) last = new Set(names);
+  // A faulty list may have a name twice.
+  const set = new Set(names);
+  if (set.size !== last.size || !names.every((name) => last.has(name))) last = set;
   return last;
 }

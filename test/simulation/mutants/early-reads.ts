@@ -34,7 +34,7 @@ export const EARLY_READ_MUTANTS: Mutant[] = [
   {
     name: 'messages of a call are stored before the call is',
     plant() {
-      EarlyCalls.prototype.inOrder = (_message, _call, store) => store();
+      EarlyCalls.prototype.inOrder = (_call, store) => store();
     },
   },
 ];
