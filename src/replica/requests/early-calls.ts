@@ -29,8 +29,8 @@ export class EarlyCalls {
   ) {}
 
   /**
-   * Whether a request may begin before it is stored: it changes nothing, there is a server object, no request with this id runs
-   * here, and not too many run or have answers that wait to be stored. The backplane may still refuse it.
+   * Whether a request may begin before it is stored. It may if it changes nothing, there is a server object, no request with this
+   * id runs here, and not too many run or have answers that wait to be stored. The backplane may still refuse it.
    */
   mayBegin(request: JsonRpcRequest): boolean {
     const transport = this.session.transport();
