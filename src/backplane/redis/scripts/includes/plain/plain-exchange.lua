@@ -6,9 +6,10 @@
 do
   local principal, stream, request, known, most, failed, message, answer = unpack(ARGV, 13, 20)
   local node, call = ARGV[1], redis.call
-  if #KEYS == 3 and #ARGV == 20 and ARGV[11] == '' and ARGV[12] == 'exchange' and failed == '' then
+  if #KEYS == 3 and #ARGV == 20 and ARGV[11] == '' and ARGV[12] == 'exchange' and failed == ''
+    and string.find(known, '^%d+%.') then
     local record = call('HMGET', KEYS[1], 'rev', 'pr', 'called')
-    if record[1] == known and record[2] == principal and record[3] == '1' and string.find(known, '^%d+%.') then
+    if record[1] == known and record[2] == principal and record[3] == '1' then
       local stored = call('HMGET', KEYS[2], 't:' .. node, 'bytes', 'run', 'kept', 'trimmed', 'from', 'first', 'r:' .. request, 'reps')
       local replicas = ' ' .. (stored[9] or '') .. ' '
       local logged = not stored[8] and string.find(replicas, ' ' .. node .. ' ', 1, true) and plainBytes(stored, message, answer)

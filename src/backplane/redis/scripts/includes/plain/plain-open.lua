@@ -5,9 +5,10 @@
 do
   local principal, stream, token, known, owned, most, requests, request, messages, message = unpack(ARGV, 13, 22)
   local node, call = ARGV[1], redis.call
-  if #KEYS == 3 and #ARGV == 22 and ARGV[11] == '' and ARGV[12] == 'open' and owned == '' and requests == '1' and messages == '1' then
+  if #KEYS == 3 and #ARGV == 22 and ARGV[11] == '' and ARGV[12] == 'open' and owned == '' and requests == '1' and messages == '1'
+    and string.find(known, '^%d+%.') then
     local record = call('HMGET', KEYS[1], 'rev', 'pr', 'called')
-    if record[1] == known and record[2] == principal and record[3] == '1' and string.find(known, '^%d+%.') then
+    if record[1] == known and record[2] == principal and record[3] == '1' then
       local stored = call('HMGET', KEYS[2], 't:' .. node, 'bytes', 'run', 'kept', 'trimmed', 'from', 'first', 'r:' .. request, 'reps')
       local replicas = ' ' .. (stored[9] or '') .. ' '
       local logged = not stored[8] and string.find(replicas, ' ' .. node .. ' ', 1, true) and plainBytes(stored, message)
