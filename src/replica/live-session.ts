@@ -279,6 +279,8 @@ export class LiveSession {
     let told = given;
     let failure: string | undefined = 'not_stored';
     try {
+      const { lastSaid } = this.early;
+      if (lastSaid !== undefined) await lastSaid;
       const { stored, response, effect } = await this.messages.end(call, given, notes);
       told = call.cancelled === true ? undefined : response;
       failure = failureOf(stored);
@@ -339,10 +341,7 @@ export class LiveSession {
       if (isResponse(message)) return; // a second answer to `initialize`
     }
     this.early.observe(message);
-    if (isResponse(message)) {
-      await this.early.inOrder(undefined, () => this.answer(message));
-      return;
-    }
+    if (isResponse(message)) return this.answer(message);
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;

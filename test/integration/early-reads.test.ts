@@ -143,6 +143,21 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(steps[0]).toMatch(/^open/);
   });
 
+  it('what a server says before it closes is shown before the error', async () => {
+    const { client, url } = await startKnown(openStore()(), {
+      tools: {
+        closing: async ({ extra, server }) => {
+          void say(extra, 'one');
+          await server.close();
+          return 'not shown';
+        },
+      },
+    });
+    const { sse } = await client.post(url, call(7, 'closing'));
+    await sse.untilEnded();
+    expect(sse.messages).toMatchObject([{ params: { data: 'one' } }, { id: 7, error: {} }]);
+  });
+
   it('the stream of such a call can be resumed on another node', async () => {
     const store = openStore();
     const { client, url } = await startKnown(store());

@@ -15,8 +15,11 @@ export class EarlyCalls {
   private readonly readOnly = new ReadOnlyRequests();
   /** How many requests have begun and are not stored yet. They may have been answered. */
   private unstored = 0;
-  /** Settles when the last message that waits for its turn has been submitted. `undefined`: none waits. */
-  private last: Promise<void> | undefined;
+  /**
+   * Resolves when all messages of the server that wait for their turn have been submitted. The end of a request comes after them.
+   * `undefined`: none waits.
+   */
+  lastSaid: Promise<void> | undefined;
 
   constructor(
     private readonly calls: RunningCalls,
@@ -75,20 +78,21 @@ export class EarlyCalls {
   }
 
   /**
-   * Calls `store`, which stores a message of the server, in the order of the calls. If the message belongs to a request that is not
-   * stored yet, it waits until it is, and so do all messages after it. Without the request, it is not stored.
+   * Calls `store`, which stores a message of the server, in the order in which the server sends them. If the message belongs to a
+   * request that is not stored yet, it waits until the request is stored, and so does everything after it. If the request is
+   * withdrawn, the message is not stored.
    */
   async inOrder<T>(call: Call | undefined, store: () => Promise<T>): Promise<T | 'withdrawn'> {
     const early = call?.early;
-    if (early === undefined && this.last === undefined) return store();
+    if (early === undefined && this.lastSaid === undefined) return store();
     early?.open();
     let stored: Promise<T | 'withdrawn'> = Promise.resolve('withdrawn');
-    const turn = Promise.all([this.last, early?.outcome]).then(([, outcome]) => {
-      if (this.last === turn) this.last = undefined;
+    const turn = Promise.all([this.lastSaid, early?.outcome]).then(([, outcome]) => {
+      if (this.lastSaid === turn) this.lastSaid = undefined;
       // An exception of `store` becomes a rejection of its caller alone.
       if (outcome?.kind !== 'withdrawn') stored = (async () => store())();
     });
-    this.last = turn;
+    this.lastSaid = turn;
     await turn;
     return stored;
   }
