@@ -115,9 +115,10 @@ describe('the outbox', () => {
     expect(first?.initialize).toBe('{"capabilities":{}}');
     expect(rest.filter((copy) => copy.created ?? copy.initialize)).toEqual([]);
     const bytes = log.reduce((sum, { message = '' }) => sum + 100 + message.length, 0);
-    expect(await archiver.outboxes.waiting()).toEqual({
-      ...{ bytes, entries: log.length, oldest: log[0]?.at },
-    });
+    const { oldest = 0, ...counts } = await archiver.outboxes.waiting();
+    expect(counts).toEqual({ bytes, entries: log.length });
+    // The entry of the log and its copy may be of two milliseconds.
+    expect(Math.abs(oldest - (log[0]?.at ?? 0))).toBeLessThan(1000);
   });
 
   it('keeps long params of `initialize` that the record has in pieces, and those that come with a later answer', async () => {
