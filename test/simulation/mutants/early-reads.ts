@@ -32,9 +32,13 @@ export const EARLY_READ_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'messages of a call are stored before the call is',
+    name: 'a message overtakes one that waits until its request is stored',
     plant() {
-      EarlyCalls.prototype.inOrder = (_call, store) => store();
+      const original = methodsOf(EarlyCalls.prototype);
+      EarlyCalls.prototype.inOrder = function (call, store) {
+        if (call?.early === undefined) return store();
+        return original.inOrder.call(this, call, store) as ReturnType<typeof store>;
+      };
     },
   },
 ];
