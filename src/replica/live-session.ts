@@ -342,7 +342,7 @@ export class LiveSession {
     }
     this.early.observe(message);
     if (isResponse(message)) return this.answer(message);
-    const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
+    const call = this.calls.delivered(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;
     const stored = await this.early.inOrder(call, () => this.messages.store(message, call?.stream));
@@ -352,7 +352,7 @@ export class LiveSession {
   }
 
   private answer(response: JsonRpcResponse): Promise<void> {
-    const call = this.calls.take(response.id);
+    const call = this.calls.delivered(response.id) && this.calls.take(response.id);
     if (call === undefined) throw noConnection(response.id);
     return this.finish(call, response);
   }

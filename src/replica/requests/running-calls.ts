@@ -68,6 +68,15 @@ export class RunningCalls {
     return id === undefined ? undefined : this.byId.get(id);
   }
 
+  /**
+   * Returns a call that the server has got. Before it gets a request, a message about the id comes from a former request with
+   * that id, which is being stopped.
+   */
+  delivered(id: RequestId | undefined): Call | undefined {
+    const call = this.get(id);
+    return call?.revision === undefined ? undefined : call;
+  }
+
   /** Takes a call out of the table. The caller that gets it has to end it, so that a call is ended once. */
   take(id: RequestId | undefined): Call | undefined {
     const call = this.get(id);
