@@ -23,6 +23,21 @@ export interface LateProxy {
   stop(): void;
 }
 
+/**
+ * Sends what the proxy held back of one connection, and closes it. A server that has gone meanwhile takes nothing any more:
+ * it was killed, or an earlier call has sent everything.
+ */
+async function deliver({ server, held }: Link): Promise<void> {
+  if (server.destroyed) return;
+  // An error closes the connection too, and is not one of the caller: the server may be killed while it reads.
+  const closed = new Promise((resolve) => server.once('close', resolve));
+  if (!server.writableEnded) {
+    for (const bytes of held.splice(0)) server.write(bytes);
+    server.end();
+  }
+  await closed;
+}
+
 export async function startLateProxy(port: number): Promise<LateProxy> {
   const links = new Set<Link>();
   const listener = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
@@ -58,14 +73,7 @@ export async function startLateProxy(port: number): Promise<LateProxy> {
     },
     async arrive() {
       const held = [...links].filter(({ isHeld }) => isHeld);
-      await Promise.all(
-        held.map(async ({ server, held: data }) => {
-          const closed = server.destroyed ? undefined : once(server, 'close');
-          for (const bytes of data) server.write(bytes);
-          server.end();
-          await closed;
-        }),
-      );
+      await Promise.all(held.map(deliver));
     },
     stop() {
       listener.close();

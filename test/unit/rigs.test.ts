@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { Cluster, Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis, startRedisCluster, type RedisCluster } from '../rig/redis.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { startLateProxy } from '../support/late-proxy.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
 describe('startRedis', () => {
@@ -170,4 +172,25 @@ it('commandstats returns which commands were called between two readings', async
   await client.publish('channel', 'message');
   const after = await commandCounts(client);
   expect(commandsBetween(before, after)).toEqual({ eval: 1, incr: 1, publish: 2 });
+});
+
+describe('startLateProxy', () => {
+  it('delivers what it holds once, although two callers ask for it', async () => {
+    const server = await startRedis();
+    onTestFinished(server.stop);
+    const proxy = await startLateProxy(Number(new URL(server.url).port));
+    onTestFinished(() => {
+      proxy.stop();
+    });
+    const client = new Redis(proxy.port, '127.0.0.1', { retryStrategy: null });
+    client.on('error', () => undefined);
+    await client.ping();
+    proxy.drop();
+    void client.incr('counter').catch(() => undefined);
+    client.disconnect();
+    await once(client, 'end'); // the proxy has read everything before it closes
+    await Promise.all([proxy.arrive(), proxy.arrive()]);
+    const direct = connectRedis(server.url);
+    expect(await direct.get('counter')).toBe('1');
+  });
 });
