@@ -29,7 +29,7 @@ export interface LateProxy {
  */
 async function deliver({ server, held }: Link): Promise<void> {
   if (server.destroyed) return;
-  // An error closes the connection too, and is not one of the caller: the server may be killed while it reads.
+  // `once` of `node:events` would reject if the server is killed while it reads. After such an error, `close` comes too.
   const closed = new Promise((resolve) => server.once('close', resolve));
   if (!server.writableEnded) {
     for (const bytes of held.splice(0)) server.write(bytes);
